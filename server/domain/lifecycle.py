@@ -1,0 +1,339 @@
+"""Creating, selling, locking, changing and closing cards, and correcting their balance."""
+
+from typing import TypeVar
+
+from server.domain import rules
+from server.domain.commands import (
+    ActivateGiftCard,
+    AdjustGiftCard,
+    CheckPin,
+    CloseGiftCard,
+    CreateGiftCard,
+    Envelope,
+    IssueGiftCard,
+    LoadGiftCard,
+    Location,
+    LockGiftCard,
+    Policy,
+    UnlockGiftCard,
+    UpdateGiftCard,
+)
+from server.domain.decision import (
+    ADJUSTMENT,
+    BREAKAGE,
+    OPENING,
+    PROMO_EXPENSE,
+    Decision,
+    clearing,
+    release_expired,
+)
+from server.domain.errors import Refused, Rejected
+from server.domain.model import (
+    Card,
+    CardState,
+    Disposition,
+    HoldState,
+    Movement,
+    Origin,
+    Program,
+)
+from server.domain.transfer import move_between, require_target
+from server.domain.world import World
+
+Value = TypeVar("Value")
+
+
+def _new_card(world: World, envelope: Envelope, program: Program, now: int) -> Card:
+    command = envelope.command
+    assert isinstance(command, (CreateGiftCard, IssueGiftCard))
+    material = envelope.material
+    assert material is not None, "a new card needs the edge's material"
+    if program.retired:
+        raise Refused("PROGRAM_RETIRED")
+    if world.card_id_of_code(command.code_hash or material.code_hash.hex()) is not None:
+        raise Rejected("CODE_EXISTS")
+    policy = command.policy
+    return Card(
+        id=material.card_id,
+        cell=envelope.caller.cell,
+        merchant_id=envelope.caller.merchant_id,
+        book=envelope.caller.book,
+        program_id=program.id,
+        program_version=program.version,
+        program_code=program.code,
+        unit=program.unit,
+        state=CardState.INACTIVE,
+        code_last_four=material.last_four,
+        time_zone=envelope.location.time_zone,
+        create_time=now,
+        update_time=now,
+        max_balance=_limit(policy, program.unit, program.max_balance),
+        valid_from=policy.valid_from,
+        valid_until=policy.valid_until,
+        reload_allowed=bool(_chosen(policy.reload_allowed, program.reload_allowed)),
+        return_allowed=bool(_chosen(policy.return_allowed, program.return_allowed)),
+        partial_redeem_allowed=bool(
+            _chosen(policy.partial_redeem_allowed, program.partial_redeem_allowed)
+        ),
+        pin_hash=material.pin_hash,
+        batch=policy.batch,
+        customer=policy.customer,
+        external_reference=policy.external_reference,
+        labels=dict(policy.labels),
+        is_new=True,
+    )
+
+
+def _limit(policy: Policy, unit: str, default: int | None) -> int | None:
+    if policy.max_balance is None:
+        return default
+    rules.require_unit(unit, policy.max_balance)
+    return policy.max_balance.minor_units
+
+
+def _chosen(asked: Value | None, default: Value | None) -> Value | None:
+    return default if asked is None else asked
+
+
+def create(world: World, envelope: Envelope, command: CreateGiftCard, now: int) -> Decision:
+    """Registers a card for sale: INACTIVE, without value."""
+    program = world.program(envelope.caller, command.program)
+    card = _new_card(world, envelope, program, now)
+    assert envelope.material is not None
+    return Decision(unit=card.unit, cards=[card], new_cards=[(card, envelope.material)])
+
+
+def issue(world: World, envelope: Envelope, command: IssueGiftCard, now: int) -> Decision:
+    """Creates and activates at once."""
+    program = world.program(envelope.caller, command.program)
+    card = _new_card(world, envelope, program, now)
+    assert envelope.material is not None
+    decision = Decision(unit=card.unit, cards=[card], new_cards=[(card, envelope.material)])
+    expire_time = rules.tranche_expire_time(command.tranche_valid_until, card.time_zone, now)
+    _sell(
+        world, envelope, decision, card, program, command.amount.minor_units, command.amount.unit,
+        command.origin, expire_time, now,
+    )  # fmt: skip
+    return decision
+
+
+def activate(world: World, envelope: Envelope, command: ActivateGiftCard, now: int) -> Decision:
+    """Sells a known card: INACTIVE to ACTIVE with its first value."""
+    card = world.card(envelope.caller, command.card)
+    rules.require_pin(world, card, envelope.pins, command.card, now)
+    rules.require_state(card, CardState.INACTIVE)
+    decision = Decision(unit=card.unit, cards=[card])
+    rules.forget_pin_failures(decision, card)
+    decision.extras = {
+        "valid_from_before": card.valid_from,
+        "valid_until_before": card.valid_until,
+    }
+    _sell(
+        world, envelope, decision, card, world.program_of(card), command.amount.minor_units,
+        command.amount.unit, Origin.PAID, None, now,
+        command.valid_from, command.valid_until,
+    )  # fmt: skip
+    return decision
+
+
+def _sell(
+    world: World,
+    envelope: Envelope,
+    decision: Decision,
+    card: Card,
+    program: Program,
+    amount: int,
+    unit: str,
+    origin: Origin,
+    expire_time: int | None,
+    now: int,
+    valid_from: str | None = None,
+    valid_until: str | None = None,
+) -> None:
+    changes = rules.validity(
+        program,
+        envelope.location,
+        now,
+        valid_from or card.valid_from,
+        valid_until or card.valid_until,
+    )
+    if isinstance(changes["expire_time"], int) and changes["expire_time"] <= now:
+        raise Refused("CARD_EXPIRED", valid_until=str(changes["valid_until"]))
+    if unit != card.unit:
+        raise Refused("CURRENCY_MISMATCH", card_currency=card.unit, requested_currency=unit)
+    rules.require_program_amount(program, amount)
+    rules.require_room(card, amount, now)
+    changes |= {
+        "state": CardState.ACTIVE,
+        "initial_amount": amount,
+        "issued_location_id": envelope.location.id or None,
+        "issue_time": now,
+    }
+    decision.requested = decision.approved = amount
+    decision.card_changes.append((card, changes))
+    account = rules.account_for(world, decision, card, origin, expire_time, now)
+    source, movement = _source(envelope, origin, Movement.SOLD)
+    decision.move_in(account, source, amount, movement)
+
+
+def _source(envelope: Envelope, origin: Origin, paid: Movement) -> tuple[str, Movement]:
+    """Which system account new value comes from, and what finance calls it."""
+    if origin is Origin.PROMO:
+        return PROMO_EXPENSE, Movement.ISSUED_FREE
+    if origin is Origin.IMPORT:
+        return OPENING, Movement.IMPORTED
+    return clearing(envelope.location.id), paid
+
+
+def load(world: World, envelope: Envelope, command: LoadGiftCard, now: int) -> Decision:
+    """Adds value to an active card."""
+    card = world.card(envelope.caller, command.card)
+    rules.require_pin(world, card, envelope.pins, command.card, now)
+    rules.require_active(card)
+    rules.require_valid(card, now)
+    expire_time = rules.tranche_expire_time(command.tranche_valid_until, card.time_zone, now)
+    rules.require_unit(card.unit, command.amount)
+    amount = command.amount.minor_units
+    if not card.reload_allowed:
+        raise Refused("RELOAD_NOT_ALLOWED")
+    rules.require_program_amount(world.program_of(card), amount)
+    rules.require_room(card, amount, now)
+    decision = Decision(unit=card.unit, requested=amount, approved=amount, cards=[card])
+    release_expired(decision, card, now)
+    rules.forget_pin_failures(decision, card)
+    account = rules.account_for(world, decision, card, command.origin, expire_time, now)
+    source, movement = _source(envelope, command.origin, Movement.LOADED)
+    decision.move_in(account, source, amount, movement)
+    return decision
+
+
+def lock(world: World, envelope: Envelope, command: LockGiftCard, now: int) -> Decision:
+    """ACTIVE to LOCKED; locking a locked card changes nothing and succeeds."""
+    card = world.card(envelope.caller, command.card)
+    rules.require_state(card, CardState.ACTIVE, CardState.LOCKED)
+    return _to_state(card, CardState.LOCKED)
+
+
+def unlock(world: World, envelope: Envelope, command: UnlockGiftCard, now: int) -> Decision:
+    """LOCKED to ACTIVE; unlocking an active card changes nothing and succeeds."""
+    card = world.card(envelope.caller, command.card)
+    rules.require_state(card, CardState.ACTIVE, CardState.LOCKED)
+    return _to_state(card, CardState.ACTIVE)
+
+
+def _to_state(card: Card, state: CardState) -> Decision:
+    decision = Decision(unit=card.unit, cards=[card])
+    if card.state is not state:
+        decision.card_changes.append((card, {"state": state}))
+    return decision
+
+
+def close(world: World, envelope: Envelope, command: CloseGiftCard, now: int) -> Decision:
+    """Ends a card for good; says what becomes of a balance.  Closing it again succeeds."""
+    card = world.card(envelope.caller, command.card)
+    if card.state is CardState.CLOSED:
+        return Decision(unit=card.unit, cards=[card])
+    if card.state is CardState.VOIDED:
+        raise Refused("CARD_VOIDED")
+    if command.disposition in (Disposition.CASH_OUT, Disposition.TRANSFER):
+        rules.require_valid(card, now)
+    if any(hold.state_at(now) is HoldState.OPEN for hold in card.holds):
+        raise Refused("OPEN_HOLDS")
+    # All that the books hold, expired tranches included: nothing may stay behind on a closed card.
+    balance = card.ledger_balance()
+    decision = Decision(unit=card.unit, requested=balance, approved=balance, cards=[card])
+    release_expired(decision, card, now)
+    if balance and command.disposition is Disposition.REQUIRE_ZERO and card.balance(now):
+        raise Refused("BALANCE_NOT_ZERO", balance_minor_units=card.balance(now))
+    if command.disposition is Disposition.CASH_OUT and not card.return_allowed:
+        raise Refused("RETURN_NOT_ALLOWED")
+    if command.disposition is Disposition.TRANSFER:
+        assert command.target is not None
+        target = world.card(envelope.caller, command.target)
+        available = card.available(now)
+        require_target(card, target, available, now)
+        move_between(world, decision, card, target, available, now)
+    left = {account.id: account.balance for account in card.accounts}
+    for posting in decision.postings:
+        if posting.debit in left:
+            left[posting.debit] -= posting.amount
+    cash_out = command.disposition is Disposition.CASH_OUT
+    for account in card.accounts:
+        spendable = card.spendable(account, now) if cash_out else 0
+        if spendable:
+            decision.move_out(
+                account, clearing(envelope.location.id), spendable, Movement.CASHED_OUT
+            )
+        if left[account.id] - spendable:
+            decision.move_out(account, BREAKAGE, left[account.id] - spendable, Movement.BREAKAGE)
+    decision.card_changes.append((card, {"state": CardState.CLOSED}))
+    decision.extras = {"closed": card.id, "state_before": int(card.state)}
+    return decision
+
+
+def adjust(world: World, envelope: Envelope, command: AdjustGiftCard, now: int) -> Decision:
+    """A signed correction by somebody with the right to make one; never below zero."""
+    card = world.card(envelope.caller, command.card)
+    rules.require_state(card, CardState.ACTIVE, CardState.LOCKED)
+    rules.require_unit(card.unit, command.amount)
+    amount = command.amount.minor_units
+    decision = Decision(unit=card.unit, requested=amount, approved=amount, cards=[card])
+    release_expired(decision, card, now)
+    if amount > 0:
+        rules.require_room(card, amount, now)
+        account = rules.account_for(world, decision, card, Origin.PAID, None, now)
+        decision.move_in(account, ADJUSTMENT, amount, Movement.ADJUSTED)
+        return decision
+    available = card.available(now)
+    if -amount > available:
+        raise Refused("INSUFFICIENT_FUNDS", available_minor_units=available)
+    for account, part in rules.allocate(card, -amount, now):
+        decision.move_out(account, ADJUSTMENT, part, Movement.ADJUSTED)
+    return decision
+
+
+def update(world: World, envelope: Envelope, command: UpdateGiftCard, now: int) -> Decision:
+    """Changes policy, validity or labels; money and state have operations of their own."""
+    card = world.card(envelope.caller, command.card)
+    if command.etag and command.etag != etag(card.id, card.sequence):
+        raise Rejected("ETAG_MISMATCH")
+    if card.state in (CardState.CLOSED, CardState.VOIDED):
+        rules.require_active(card)
+    changes: dict[str, object] = {
+        name: getattr(command.policy, name)
+        for name in command.fields
+        if name in Policy.__dataclass_fields__
+    }
+    if "max_balance" in changes:
+        changes["max_balance"] = _limit(command.policy, card.unit, None)
+    if {"valid_from", "valid_until"} & changes.keys() and card.state is not CardState.INACTIVE:
+        changes |= rules.validity(
+            Program("", 0, "", "", "", card.unit),
+            Location(envelope.location.id, card.time_zone),
+            card.create_time,
+            command.policy.valid_from if "valid_from" in changes else card.valid_from,
+            command.policy.valid_until if "valid_until" in changes else card.valid_until,
+        )
+    for name in ("reload_allowed", "return_allowed", "partial_redeem_allowed"):
+        if name in changes and changes[name] is None:
+            changes[name] = getattr(world.program_of(card), name)
+    if "pin" in command.fields:
+        pin_hash = envelope.material.pin_hash if envelope.material else None
+        if pin_hash is None and world.program_of(card).pin_required:
+            raise Refused("PIN_REQUIRED")
+        changes |= {"pin_hash": pin_hash, "pin_failures": 0, "pin_locked_until": None}
+    return Decision(unit=card.unit, cards=[card], card_changes=[(card, changes)])
+
+
+def check_pin(world: World, envelope: Envelope, command: CheckPin, now: int) -> Decision:
+    """Approves the right PIN and forgets earlier mistakes; a wrong one is refused and counted."""
+    card = world.card(envelope.caller, command.card)
+    rules.require_pin(world, card, envelope.pins, command.card, now)
+    decision = Decision(unit=card.unit, cards=[card])
+    rules.forget_pin_failures(decision, card)
+    return decision
+
+
+def etag(card_id: str, sequence: int) -> str:
+    """Changes with every transaction of the card (https://google.aip.dev/154)."""
+    return f'"{card_id[-8:]}-{sequence}"'

@@ -1,0 +1,201 @@
+"""The checks that operations share, in the published precedence of refusals.
+
+Not found, not yours, book (these three by `World`); then PIN, state, validity, currency, program
+rule, limits, funds.  An operation calls them in that order and takes what it needs.
+"""
+
+from datetime import date
+
+from server.domain import calendar
+from server.domain.commands import Amount, Caller, CardRef, Location
+from server.domain.decision import AMOUNT_MAX, Decision
+from server.domain.errors import Refused
+from server.domain.model import Account, Card, CardState, HoldState, Origin, Program
+from server.domain.world import World
+
+PIN_ATTEMPTS_MAX = 5
+PIN_LOCK_MICROSECONDS = 15 * 60 * 1_000_000
+
+_STATE_REASONS = {
+    CardState.INACTIVE: "CARD_INACTIVE",
+    CardState.LOCKED: "CARD_LOCKED",
+    CardState.CLOSED: "CARD_CLOSED",
+    CardState.VOIDED: "CARD_VOIDED",
+}
+
+
+class RefusedWithEffect(Refused):
+    """A refusal that must itself be remembered on the card: a wrong PIN counts."""
+
+    def __init__(self, reason: str, effect: Decision, **metadata: str | int) -> None:
+        super().__init__(reason, **metadata)
+        self.effect = effect
+
+
+def require_pin(world: World, card: Card, pins: dict[CardRef, str], ref: CardRef, now: int) -> None:
+    """Checks the PIN where the card has one; five wrong ones close the card's PIN for a while."""
+    if card.pin_hash is None:
+        return
+    if card.pin_locked_until is not None and card.pin_locked_until > now:
+        raise Refused("PIN_LOCKED", retry_time=card.pin_locked_until)
+    pin = pins.get(ref)
+    if pin is None:
+        raise Refused("PIN_REQUIRED")
+    if world.pin_matches(card.id, pin, card.pin_hash):
+        return
+    failures = card.pin_failures + 1
+    locked = failures % PIN_ATTEMPTS_MAX == 0
+    # Doubles with every lock-out in a row, so that patience does not help a guesser.
+    wait = PIN_LOCK_MICROSECONDS << min(failures // PIN_ATTEMPTS_MAX - 1, 10) if locked else 0
+    effect = Decision(cards=[card])
+    effect.card_changes.append(
+        (card, {"pin_failures": failures, "pin_locked_until": now + wait if locked else None})
+    )
+    raise RefusedWithEffect("PIN_INCORRECT", effect)
+
+
+def forget_pin_failures(decision: Decision, card: Card) -> None:
+    if card.pin_failures:
+        decision.card_changes.append((card, {"pin_failures": 0, "pin_locked_until": None}))
+
+
+def require_active(card: Card) -> None:
+    if card.state is not CardState.ACTIVE:
+        raise Refused(_STATE_REASONS[card.state])
+
+
+def require_state(card: Card, *allowed: CardState) -> None:
+    if card.state not in allowed:
+        reason = _STATE_REASONS.get(card.state, "CARD_ALREADY_ACTIVE")
+        raise Refused(reason)
+
+
+def require_valid(card: Card, now: int) -> None:
+    if card.valid_from_time is not None and now < card.valid_from_time:
+        raise Refused("CARD_NOT_YET_VALID", valid_from=card.valid_from or "")
+    if card.expire_time is not None and now >= card.expire_time:
+        raise Refused("CARD_EXPIRED", valid_until=card.valid_until or "")
+
+
+def require_unit(unit: str, amount: Amount) -> None:
+    if amount.unit != unit:
+        raise Refused("CURRENCY_MISMATCH", card_currency=unit, requested_currency=amount.unit)
+
+
+def require_program_amount(program: Program, amount: int) -> None:
+    """What one sale or load of this program may be."""
+    if not program.value_change_allowed and amount not in program.denominations:
+        raise Refused("VALUE_CHANGE_NOT_ALLOWED", requested_minor_units=amount)
+    if program.denominations and amount not in program.denominations:
+        raise Refused("DENOMINATION_NOT_ALLOWED", requested_minor_units=amount)
+    if program.min_amount is not None and amount < program.min_amount:
+        raise Refused("AMOUNT_BELOW_MINIMUM", minimum_minor_units=program.min_amount)
+    if program.max_amount is not None and amount > program.max_amount:
+        raise Refused("AMOUNT_ABOVE_MAXIMUM", maximum_minor_units=program.max_amount)
+
+
+def require_room(card: Card, amount: int, now: int) -> None:
+    """Refuses what would lift the card above its maximum, or any account near the machine's."""
+    limit = AMOUNT_MAX if card.max_balance is None else min(card.max_balance, AMOUNT_MAX)
+    if card.balance(now) + amount > limit or card.ledger_balance() + amount > AMOUNT_MAX:
+        raise Refused("MAX_BALANCE_EXCEEDED", maximum_minor_units=limit)
+
+
+def require_not_held_by_other(card: Card, caller: Caller, now: int) -> None:
+    for hold in card.holds:
+        if (
+            hold.exclusive
+            and hold.client_id != caller.client_id
+            and hold.state_at(now) is HoldState.OPEN
+        ):
+            raise Refused("HELD_BY_OTHER", expire_time=hold.expire_time)
+
+
+def spend_order(card: Card) -> list[Account]:
+    """Soonest-expiring first, then promotional value before paid, then the older one."""
+    accounts = card.accounts
+    if len(accounts) == 1:
+        return accounts
+    never = 2**63
+    return sorted(
+        accounts,
+        key=lambda account: (
+            never if account.expire_time is None else account.expire_time,
+            account.origin is not Origin.PROMO,
+            account.id,
+        ),
+    )
+
+
+def allocate(card: Card, amount: int, now: int) -> list[tuple[Account, int]]:
+    """Splits an amount that is known to be available over the card's tranches."""
+    parts: list[tuple[Account, int]] = []
+    for account in spend_order(card):
+        if amount == 0:
+            break
+        part = min(amount, card.spendable(account, now))
+        if part > 0:
+            parts.append((account, part))
+            amount -= part
+    assert amount == 0, "allocated more than is available"
+    return parts
+
+
+def account_for(
+    world: World,
+    decision: Decision,
+    card: Card,
+    origin: Origin,
+    expire_time: int | None,
+    now: int,
+) -> Account:
+    """The tranche with this origin and expiry, made when there is none: a plain card has one."""
+    pending = [account for owner, account in decision.new_accounts if owner is card]
+    for account in (*card.accounts, *pending):
+        if account.origin is origin and account.expire_time == expire_time:
+            return account
+    account = Account(world.new_id(now, card.id), card.id, origin, expire_time, is_new=True)
+    decision.new_accounts.append((card, account))
+    return account
+
+
+def tranche_expire_time(valid_until: str | None, time_zone: str, now: int) -> int | None:
+    """Refuses a day that is over: the value would be lost as it is given."""
+    if valid_until is None:
+        return None
+    expire_time = calendar.end_of_validity(date.fromisoformat(valid_until), time_zone)
+    if expire_time <= now:
+        raise Refused("CARD_EXPIRED", valid_until=valid_until)
+    return expire_time
+
+
+def validity(
+    program: Program,
+    location: Location,
+    now: int,
+    valid_from: str | None,
+    valid_until: str | None,
+) -> dict[str, object]:
+    """The card's validity in its location's zone: as asked, else as the program says."""
+    zone = location.time_zone
+    first = date.fromisoformat(valid_from) if valid_from else calendar.local_date(now, zone)
+    last = date.fromisoformat(valid_until) if valid_until else _program_end(program, first)
+    if last is not None and last < first:
+        raise Refused("CARD_EXPIRED", valid_until=last.isoformat())
+    return {
+        "time_zone": zone,
+        "valid_from": first.isoformat(),
+        "valid_until": last.isoformat() if last else None,
+        "valid_from_time": calendar.start_of_validity(first, zone),
+        "expire_time": calendar.end_of_validity(last, zone) if last else None,
+    }
+
+
+def _program_end(program: Program, first: date) -> date | None:
+    if program.valid_until is not None:
+        return date.fromisoformat(program.valid_until)
+    if program.validity_months is not None:
+        return calendar.add_months(first, program.validity_months)
+    if program.validity_days is not None:
+        return calendar.add_days(first, program.validity_days)
+    return None

@@ -1,0 +1,233 @@
+"""Redeeming from one card or several, and refunding what was redeemed."""
+
+from server.domain import rules
+from server.domain.commands import (
+    Caller,
+    Envelope,
+    RedeemGiftCard,
+    RedeemGiftCards,
+    RefundGiftCard,
+)
+from server.domain.decision import (
+    Decision,
+    HoldChange,
+    clearing,
+    release_expired,
+)
+from server.domain.errors import Refused, Rejected
+from server.domain.model import (
+    Card,
+    CardState,
+    Hold,
+    HoldState,
+    Kind,
+    Movement,
+    SpendOrder,
+    TransactionState,
+)
+from server.domain.record import PostingRow, Record
+from server.domain.world import World
+
+
+def redeem(world: World, envelope: Envelope, command: RedeemGiftCard, now: int) -> Decision:
+    """Takes value from an active card; approves less only where the caller allows it."""
+    caller = envelope.caller
+    card = world.card(caller, command.card)
+    rules.require_pin(world, card, envelope.pins, command.card, now)
+    rules.require_active(card)
+    rules.require_valid(card, now)
+    rules.require_unit(card.unit, command.amount)
+    rules.require_not_held_by_other(card, caller, now)
+    amount = command.amount.minor_units
+    decision = Decision(unit=card.unit, requested=amount, cards=[card])
+    own = _own_exclusive_hold(card, caller, now)
+    available = card.available(now) + (own.remaining if own else 0)
+    approved = _approve(available, amount, command.allow_partial)
+    _require_whole(card, approved, now)
+    release_expired(decision, card, now)
+    rules.forget_pin_failures(decision, card)
+    if own is not None:
+        # The client that reserved the whole card pays from its reservation; the rest returns.
+        _spend_hold(decision, card, own, approved, envelope.location.id, now)
+    else:
+        for account, part in rules.allocate(card, approved, now):
+            decision.move_out(account, clearing(envelope.location.id), part, Movement.REDEEMED)
+    decision.approved = approved
+    return decision
+
+
+def _approve(available: int, amount: int, allow_partial: bool) -> int:
+    if amount <= available:
+        return amount
+    if available <= 0:
+        raise Refused("NO_BALANCE", requested_minor_units=amount)
+    if not allow_partial:
+        raise Refused(
+            "INSUFFICIENT_FUNDS", available_minor_units=available, requested_minor_units=amount
+        )
+    return available
+
+
+def _require_whole(card: Card, approved: int, now: int) -> None:
+    if not card.partial_redeem_allowed and approved != card.balance(now):
+        raise Refused("PARTIAL_REDEEM_NOT_ALLOWED", balance_minor_units=card.balance(now))
+
+
+def _own_exclusive_hold(card: Card, caller: Caller, now: int) -> Hold | None:
+    for hold in card.holds:
+        if (
+            hold.exclusive
+            and hold.client_id == caller.client_id
+            and hold.state_at(now) is HoldState.OPEN
+        ):
+            return hold
+    return None
+
+
+def _spend_hold(
+    decision: Decision, card: Card, hold: Hold, amount: int, location_id: str, now: int
+) -> None:
+    """Spends held value first, then what is free, and ends the hold."""
+    remaining = {line.account_id: line.remaining for line in hold.lines}
+    left = amount
+    parts: dict[str, int] = {}
+    for account_id, held in remaining.items():
+        parts[account_id] = min(left, held)
+        left -= parts[account_id]
+    for account in rules.spend_order(card):
+        free = min(left, card.spendable(account, now))
+        parts[account.id] = parts.get(account.id, 0) + free
+        left -= free
+    for account in rules.spend_order(card):
+        if parts[account.id]:
+            decision.move_out(account, clearing(location_id), parts[account.id], Movement.REDEEMED)
+    assert left == 0, "the hold and the rest cover the amount"
+    decision.hold = hold
+    decision.hold_changes.append(
+        HoldChange(hold, remaining, captured=min(amount, hold.remaining), end=HoldState.CAPTURED)
+    )
+
+
+def redeem_many(world: World, envelope: Envelope, command: RedeemGiftCards, now: int) -> Decision:
+    """One total over several cards: all or nothing, with the plan explained."""
+    caller = envelope.caller
+    cards = [world.card(caller, ref) for ref in command.card_refs]
+    if len({card.id for card in cards}) != len(cards):
+        raise Refused("SAME_CARD")
+    for card, ref in zip(cards, command.card_refs, strict=True):
+        rules.require_pin(world, card, envelope.pins, ref, now)
+    for card in cards:
+        rules.require_active(card)
+    for card in cards:
+        rules.require_valid(card, now)
+    for card in cards:
+        rules.require_unit(card.unit, command.amount)
+        rules.require_not_held_by_other(card, caller, now)
+    amount = command.amount.minor_units
+    approved = _approve(sum(card.available(now) for card in cards), amount, command.allow_partial)
+    decision = Decision(unit=command.amount.unit, requested=amount, approved=approved)
+    plan: list[dict[str, object]] = []
+    left = approved
+    for card in _in_order(cards, command.order, now):
+        part = min(left, card.available(now))
+        if part <= 0:
+            plan.append({"card_id": card.id, "amount": 0, "why": _why_nothing(left)})
+            continue
+        _require_whole(card, part, now)
+        release_expired(decision, card, now)
+        for account, share in rules.allocate(card, part, now):
+            decision.move_out(account, clearing(envelope.location.id), share, Movement.REDEEMED)
+        rules.forget_pin_failures(decision, card)
+        decision.cards.append(card)
+        left -= part
+        plan.append({"card_id": card.id, "amount": part, "why": _why(card, command.order)})
+    decision.extras = {"plan": plan}
+    return decision
+
+
+def _in_order(cards: list[Card], order: SpendOrder, now: int) -> list[Card]:
+    if order is SpendOrder.AS_GIVEN:
+        return cards
+
+    def soonest_expiry(card: Card) -> tuple[int, int]:
+        # A tranche that has nothing to give does not make its card urgent.
+        ends = [a.expire_time for a in card.accounts if card.spendable(a, now)]
+        times = [end for end in (card.expire_time, *ends) if end is not None]
+        return (min(times, default=2**63), card.available(now))
+
+    return sorted(cards, key=soonest_expiry)
+
+
+def _why(card: Card, order: SpendOrder) -> str:
+    if order is SpendOrder.AS_GIVEN:
+        return "in the order given"
+    return f"expires {card.valid_until}" if card.valid_until else "does not expire, used last"
+
+
+def _why_nothing(left: int) -> str:
+    return "the total was covered already" if left == 0 else "nothing available"
+
+
+def refund(world: World, envelope: Envelope, command: RefundGiftCard, now: int) -> Decision:
+    """Returns value to the tranches that a redemption or capture took it from, capped by it."""
+    target = world.transaction(envelope.caller, command.target)
+    if target is None:
+        raise Rejected("TRANSACTION_NOT_FOUND")
+    redeemed = [posting for posting in target.postings if posting.movement is Movement.REDEEMED]
+    if (
+        target.state is not TransactionState.APPROVED
+        or not redeemed
+        or target.kind
+        not in (
+            Kind.REDEEM,
+            Kind.REDEEM_MANY,
+            Kind.CAPTURE,
+        )
+    ):
+        raise Refused("NOT_REFUNDABLE")
+    returned = returned_by_line(world, target)
+    amount = command.amount.minor_units
+    # The value taken last goes back first: it is what expires last.
+    parts: list[tuple[PostingRow, int]] = []
+    left = amount
+    for posting in reversed(redeemed):
+        part = min(left, posting.amount - returned.get(posting.line, 0))
+        if part:
+            parts.append((posting, part))
+            left -= part
+    for posting, _ in parts:
+        rules.require_state(world.cards[posting.card_id], CardState.ACTIVE, CardState.LOCKED)
+    rules.require_unit(target.unit, command.amount)
+    if left:
+        refundable = amount - left
+        raise Refused(
+            "REFUND_EXCEEDS_REDEMPTION",
+            refundable_minor_units=refundable,
+            requested_minor_units=amount,
+        )
+    decision = Decision(unit=target.unit, requested=amount, approved=amount, target_id=target.id)
+    for posting, part in parts:
+        card = world.cards[posting.card_id]
+        if card not in decision.cards:
+            decision.cards.append(card)
+            release_expired(decision, card, now)
+        account = next(account for account in card.accounts if account.id == posting.account_id)
+        decision.move_in(account, clearing(envelope.location.id), part, Movement.REFUNDED)
+        decision.postings[-1].reverses_transaction = target.id
+        decision.postings[-1].reverses_line = posting.line
+    return decision
+
+
+def returned_by_line(world: World, target: Record) -> dict[int, int]:
+    """What later refunds and reversals gave back of each line of a transaction."""
+    returned: dict[int, int] = {}
+    for follower in world.followers.get(target.id, ()):
+        if follower.state is not TransactionState.APPROVED:
+            continue
+        undone = returned_by_line(world, follower)
+        for posting in follower.postings:
+            if posting.reverses_transaction == target.id and posting.reverses_line is not None:
+                net = posting.amount - undone.get(posting.line, 0)
+                line = posting.reverses_line
+                returned[line] = returned.get(line, 0) + net
+    return returned

@@ -1,0 +1,229 @@
+"""Group commit: a bounded queue, one batch at a time, one COMMIT for a whole batch.
+
+A batch has two halves.  `prepare` does everything up to COMMIT and is all computation on SQLite;
+`complete` is the COMMIT, which waits for the disk.  So whoever drives the ledger may run the
+first half where it likes and must keep the second off an event loop.  What a caller does
+meanwhile (cancels, runs out of time) reaches no transaction.  An outcome that is not known is
+said to be unknown, never to have failed.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from server.domain.commands import Administer, Envelope, LookupRequest, ReverseTransaction
+from server.domain.errors import DomainError, Rejected
+from server.ledger.batch import Answer, BatchProcessor
+from server.storage.database import (
+    Connection,
+    Database,
+    UnknownOutcomeError,
+    commit,
+    is_broken,
+    is_duplicate,
+    is_lost_race,
+    is_unreachable,
+)
+
+logger = logging.getLogger("giftcard.ledger")
+
+#: Tries of one command that lost a race to another process before it is called unavailable.
+_TRIES_MAX: Final = 5
+_RETRY_AFTER_MILLISECONDS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that is no decision: the batch could not run, or nobody knows whether it did."""
+
+    reason: str
+
+
+Outcome = Answer | DomainError | Failure
+
+OUTCOME_UNKNOWN: Final = Failure("OUTCOME_UNKNOWN")
+UNAVAILABLE: Final = Failure("UNAVAILABLE")
+INTERNAL: Final = Failure("INTERNAL")
+
+
+@dataclass(slots=True)
+class Batch:
+    """Commands on their way to one COMMIT; `outcomes` must not be shown before it."""
+
+    envelopes: Sequence[Envelope]
+    tokens: Sequence[Any]
+    outcomes: list[Outcome] | None = None
+    writes: bool = False
+    error: Exception | None = None
+
+
+class Ledger:
+    """Owns the writing connection.  One batch at a time: the caller of `take` sees to that.
+
+    `on_fatal` is called once, when the process must not go on.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        processor: BatchProcessor,
+        *,
+        on_fatal: Callable[[], None] = lambda: None,
+        queue_limit: int = 2000,
+        queue_reserve: int = 500,
+        batch_limit: int = 128,
+    ) -> None:
+        self._database = database
+        self._processor = processor
+        self._on_fatal = on_fatal
+        self._queue_limit = queue_limit
+        self._queue_reserve = queue_reserve
+        self._batch_limit = batch_limit
+        self._urgent: deque[tuple[Envelope, Any]] = deque()
+        self._ordinary: deque[tuple[Envelope, Any]] = deque()
+        self._failed = False
+        self._connection: Connection | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._discard_connection()
+
+    @property
+    def healthy(self) -> bool:
+        return not self._failed
+
+    @property
+    def queued(self) -> int:
+        return len(self._ordinary) + len(self._urgent)
+
+    def submit(self, envelope: Envelope, token: Any) -> None:
+        """Queues a command.  Raises Rejected OVERLOADED when the queue is full.
+
+        Reversals and look-ups resolve what others do not know, so a share is kept for them.
+        """
+        if isinstance(envelope.command, (LookupRequest, ReverseTransaction)):
+            queue, limit = self._urgent, self._queue_reserve
+        else:
+            queue, limit = self._ordinary, self._queue_limit
+        if len(queue) >= limit:
+            raise Rejected("OVERLOADED", retry_after_milliseconds=_RETRY_AFTER_MILLISECONDS)
+        queue.append((envelope, token))
+
+    def take(self) -> Batch | None:
+        """The next batch, urgent commands first; None when nothing waits."""
+        taken: list[tuple[Envelope, Any]] = []
+        for queue in (self._urgent, self._ordinary):
+            while queue and len(taken) < self._batch_limit:
+                taken.append(queue.popleft())
+        if not taken:
+            return None
+        return Batch([envelope for envelope, _ in taken], [token for _, token in taken])
+
+    def execute(self, envelope: Envelope) -> Outcome:
+        """One command, start to end, in the calling thread: for tools and tests."""
+        return self.execute_all([envelope])[0]
+
+    def execute_all(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
+        """One batch, start to end, in the calling thread."""
+        with self._one_at_a_time:
+            batch = Batch(envelopes, envelopes)
+            self.prepare(batch)
+            return self.complete(batch)
+
+    def prepare(self, batch: Batch) -> None:
+        """Loads, decides and writes a batch, all but the COMMIT.  Never raises."""
+        if self._failed:
+            batch.outcomes = [UNAVAILABLE] * len(batch.envelopes)
+            return
+        try:
+            connection = self._writable_connection()
+            outcomes, batch.writes = self._processor.run(connection, batch.envelopes)
+            batch.outcomes = list(outcomes)
+        except Exception as error:  # noqa: BLE001 - kept, and logged by who answers for it
+            batch.error = error
+            self._roll_back()
+
+    def complete(self, batch: Batch) -> list[Outcome]:
+        """Commits, or runs a spoiled batch again in halves, and answers for each command."""
+        if batch.error is not None:
+            return self._run_again(batch.envelopes, batch.error, 1)
+        assert batch.outcomes is not None
+        if self._failed:
+            return [UNAVAILABLE] * len(batch.envelopes)
+        try:
+            if batch.writes:
+                commit(self._writable_connection())
+            else:
+                self._writable_connection().rollback()
+        except UnknownOutcomeError:
+            logger.exception("the outcome of a commit is unknown")
+            self._after_unknown()
+            return [OUTCOME_UNKNOWN] * len(batch.envelopes)
+        except Exception:
+            logger.exception("a batch that wrote nothing could not be ended")
+            self._discard_connection()
+        return batch.outcomes
+
+    def _run_again(
+        self, envelopes: Sequence[Envelope], error: Exception, tries: int
+    ) -> list[Outcome]:
+        """Halves a batch that a neighbour spoiled, down to the command that is to blame."""
+        if len(envelopes) > 1:
+            middle = len(envelopes) // 2
+            return self._run(envelopes[:middle], 1) + self._run(envelopes[middle:], 1)
+        if isinstance(error, DomainError):
+            return [error]
+        if is_lost_race(error) and tries < _TRIES_MAX:
+            return self._run(envelopes, tries + 1)
+        if is_duplicate(error) and isinstance(envelopes[0].command, Administer):
+            return [Rejected("RESOURCE_EXISTS")]
+        logger.error("a command could not be carried out", exc_info=error)
+        return [UNAVAILABLE if is_unreachable(error) else INTERNAL]
+
+    def _run(self, envelopes: Sequence[Envelope], tries: int) -> list[Outcome]:
+        batch = Batch(envelopes, envelopes)
+        self.prepare(batch)
+        if batch.error is not None:
+            return self._run_again(envelopes, batch.error, tries)
+        return self.complete(batch)
+
+    # The connection
+
+    def _writable_connection(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._database.connect_writer()
+        return self._connection
+
+    def _roll_back(self) -> None:
+        """Undoes a batch that did not reach COMMIT; a connection in doubt is thrown away."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.rollback()
+            broken = is_broken(self._connection)
+        except Exception:
+            logger.exception("a rollback failed")
+            broken = True
+        if broken:
+            self._discard_connection()
+
+    def _discard_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.invalidate()
+                connection.close()
+            except Exception:
+                logger.exception("closing a connection failed")
+
+    def _after_unknown(self) -> None:
+        """PostgreSQL: a new connection.  SQLite: the process must stop, reopen and look up."""
+        if self._database.is_sqlite:
+            self._failed = True
+            self._on_fatal()
+        else:
+            self._discard_connection()

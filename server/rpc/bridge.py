@@ -1,0 +1,191 @@
+"""Drives the ledger from the event loop: gathers, prepares, commits, wakes the callers.
+
+On SQLite a batch is prepared on the loop's own thread: it is pure computation, and a second
+thread would only fight for the interpreter (measured: half the rate).  COMMIT, which waits for
+the disk, always runs beside the loop; what arrives meanwhile is the next batch.  On PostgreSQL
+preparing waits for the network, so all of it runs beside the loop.
+
+A caller that has gone away changes nothing: its future is simply no longer waited for.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from server.domain.commands import Envelope
+from server.domain.errors import DomainError, Rejected
+from server.domain.model import Card
+from server.ledger.batch import Answer
+from server.ledger.engine import Batch, Failure, Ledger, Outcome
+from server.ledger.reader import CardQuery, Query, Reader
+
+Value = TypeVar("Value")
+
+_READS_WAITING_MAX = 4000
+
+#: How long a batch rests after the one before, in units of what that one took.  Under load most
+#: of a batch's cost is the same for two commands and for fifty, and the loop has other work to do
+#: meanwhile; after a quiet moment the rest is over and nobody waits.
+_REST = 2.0
+_REST_SECONDS_MAX = 0.006
+
+
+class _Pace:
+    """Says when the next batch may start."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: Callable[[], None]) -> None:
+        self._loop = loop
+        self._start = start
+        self._began = 0.0
+        self._ready = 0.0
+        self.busy = False
+
+    def wake(self) -> None:
+        """Starts now, or when the rest is over; does nothing while a batch is under way."""
+        if not self.busy:
+            self.busy = True
+            self._loop.call_at(self._ready, self._go)
+
+    def _go(self) -> None:
+        self._began = self._loop.time()
+        self._start()
+
+    def done(self, more: bool) -> None:
+        now = self._loop.time()
+        self._ready = now + min(_REST * (now - self._began), _REST_SECONDS_MAX)
+        self.busy = False
+        if more:
+            self.wake()
+
+
+class NotDecidedError(Exception):
+    """The ledger could not decide, or nobody knows whether it did; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Bridge:
+    """Awaitable access to the ledger and to reads.
+
+    `on_loop` says whether preparing a batch and looking cards up may run on the loop's thread.
+    Long reads have a connection and a thread of their own.
+    """
+
+    def __init__(self, ledger: Ledger, cards: Reader, reads: Reader, *, on_loop: bool) -> None:
+        self._ledger = ledger
+        self._cards = cards
+        self._reads = reads
+        self._on_loop = on_loop
+        self._loop = asyncio.get_running_loop()
+        self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
+        self._cards_thread = ThreadPoolExecutor(1, "card-reader")
+        self._reads_thread = ThreadPoolExecutor(1, "reader")
+        self._writing = _Pace(self._loop, self._start_batch)
+        self._looking_up = _Pace(self._loop, self._start_lookups)
+        self._lookups: list[tuple[CardQuery, asyncio.Future[Any]]] = []
+        self._waiting: dict[asyncio.Future[Any], float] = {}
+
+    async def close(self) -> None:
+        """Finishes what is queued, then ends threads and connections."""
+        while self._waiting or self._writing.busy or self._looking_up.busy:  # noqa: ASYNC110 - once a process, nothing is urgent then
+            await asyncio.sleep(0.01)
+        for thread in (self._writer_thread, self._cards_thread, self._reads_thread):
+            await asyncio.to_thread(thread.shutdown)
+        self._ledger.close()
+        self._cards.close()
+        self._reads.close()
+
+    async def decide(self, envelope: Envelope) -> Answer:
+        """The stored decision.  Raises a DomainError, or NotDecidedError."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._ledger.submit(envelope, future)
+        self._waiting[future] = time.monotonic()
+        self._writing.wake()
+        try:
+            outcome = await future
+        finally:
+            self._waiting.pop(future, None)
+        if isinstance(outcome, Answer):
+            return outcome
+        raise _error_of(outcome)
+
+    def _start_batch(self) -> None:
+        batch = self._ledger.take()
+        if batch is None:
+            self._writing.done(more=False)
+            return
+        if self._on_loop:
+            self._ledger.prepare(batch)
+            work: Callable[[Batch], list[Outcome]] = self._ledger.complete
+        else:
+            work = self._prepare_and_complete
+        done = self._loop.run_in_executor(self._writer_thread, work, batch)
+        done.add_done_callback(lambda outcomes: self._end_batch(batch, outcomes))
+
+    def _prepare_and_complete(self, batch: Batch) -> list[Outcome]:
+        self._ledger.prepare(batch)
+        return self._ledger.complete(batch)
+
+    def _end_batch(self, batch: Batch, outcomes: "asyncio.Future[list[Outcome]]") -> None:
+        for future, outcome in zip(batch.tokens, outcomes.result(), strict=True):
+            if not future.done():
+                future.set_result(outcome)
+        self._writing.done(more=self._ledger.queued > 0)
+
+    async def card(self, query: CardQuery) -> Card:
+        """One card; look-ups that wait together are read together."""
+        if len(self._lookups) >= _READS_WAITING_MAX:
+            raise Rejected("OVERLOADED", retry_after_milliseconds=100)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._lookups.append((query, future))
+        self._looking_up.wake()
+        found: Card = _value(await future)
+        return found
+
+    def _start_lookups(self) -> None:
+        lookups, self._lookups = self._lookups, []
+        queries = [query for query, _ in lookups]
+        if self._on_loop:
+            self._end_lookups(lookups, self._cards.cards(queries))
+            return
+        done = self._loop.run_in_executor(self._cards_thread, self._cards.cards, queries)
+        done.add_done_callback(lambda answers: self._end_lookups(lookups, answers.result()))
+
+    def _end_lookups(
+        self, lookups: list[tuple[CardQuery, "asyncio.Future[Any]"]], answers: list[Any]
+    ) -> None:
+        for (_, future), answer in zip(lookups, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+        self._looking_up.done(more=bool(self._lookups))
+
+    async def read(self, query: Callable[..., Value]) -> Value:
+        """Runs a function on a snapshot, beside the loop."""
+        asked: Query = query
+        found: Value = _value(
+            await self._loop.run_in_executor(self._reads_thread, self._reads.ask, asked)
+        )
+        return found
+
+    def give_up_on(self, older_than_seconds: float) -> int:
+        """Answers "unknown" to whoever has waited too long: a commit may be stuck for ever."""
+        limit = time.monotonic() - older_than_seconds
+        late = [future for future, since in self._waiting.items() if since < limit]
+        for future in late:
+            if not future.done():
+                future.set_result(Failure("OUTCOME_UNKNOWN"))
+        return len(late)
+
+
+def _value(answer: Any) -> Any:
+    if isinstance(answer, (DomainError, Failure)):
+        raise _error_of(answer)
+    return answer
+
+
+def _error_of(outcome: DomainError | Failure) -> Exception:
+    return NotDecidedError(outcome.reason) if isinstance(outcome, Failure) else outcome

@@ -1,0 +1,178 @@
+"""One wrapper around every method: admit, parse, call, render errors, log.
+
+Handlers get a `Call` instead of gRPC's context: who asks, in which book, since when.  They raise;
+only this module aborts.  It also answers oversized and malformed messages, so that these carry an
+ErrorInfo too.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from server.domain.commands import Caller
+from server.domain.errors import DomainError, InvalidField, Rejected
+from server.domain.model import Book
+from server.rpc import errors
+from server.rpc.access_log import AccessLog
+from server.rpc.bridge import NotDecidedError
+from server.rpc.identity import Directory
+from server.rpc.outcomes import StoredRefusal
+from server.storage.directory import Principal
+
+logger = logging.getLogger("giftcard.rpc")
+
+#: Below this a request cannot be finished in time, and the caller would not learn the outcome.
+_TIME_LEFT_MIN_SECONDS: Final = 0.02
+_BOOKS: Final = {"live": Book.LIVE, "training": Book.TRAINING}
+REPLAYED_METADATA: Final = (("giftcard-replayed", "true"),)
+
+
+@dataclass(slots=True)
+class Call:
+    principal: Principal
+    caller: Caller
+    received_time: int
+    replayed: bool = False
+
+
+Method = Callable[[Any, Call], Awaitable[Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """A method to serve.  Any one of `scopes` admits; none means any valid credential does."""
+
+    name: str
+    request: type[Message]
+    method: Method
+    scopes: frozenset[str]
+
+
+class Edge:
+    """Builds gRPC handlers from methods."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        access_log: AccessLog,
+        *,
+        clock: Callable[[], int],
+        request_bytes_max: int,
+    ) -> None:
+        self._directory = directory
+        self._access_log = access_log
+        self._clock = clock
+        self._request_bytes_max = request_bytes_max
+
+    def service(self, full_name: str, rpcs: Iterable[Rpc]) -> grpc.GenericRpcHandler:
+        """All methods of a service under its full name."""
+        handlers: dict[str, Any] = {
+            rpc.name: grpc.unary_unary_rpc_method_handler(
+                self._handler(f"/{full_name}/{rpc.name}", rpc)
+            )
+            for rpc in rpcs
+        }
+        return grpc.method_handlers_generic_handler(full_name, handlers)
+
+    def _handler(self, path: str, rpc: Rpc) -> Callable[[bytes, Any], Awaitable[Any]]:
+        async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            started = time.perf_counter()
+            call: Call | None = None
+            try:
+                call = await self._admit(context, rpc)
+                response = await rpc.method(self._parse(rpc, data), call)
+                encoded = response.SerializeToString()
+            except asyncio.CancelledError:
+                if context.cancelled():
+                    self._access_log.write(path, "CANCELLED", "", started, call)
+                    raise
+                status = errors.status_of_reason("INTERNAL")
+            except Exception as error:  # noqa: BLE001 - rendered, and logged when unexpected
+                status = _status(error, path, self._clock())
+            else:
+                if call.replayed:
+                    context.set_trailing_metadata(REPLAYED_METADATA)
+                self._access_log.write(path, "OK", "", started, call)
+                return encoded
+            self._access_log.write(path, _code_name(status), _reason(status), started, call)
+            await context.abort_with_status(rpc_status.to_status(status))
+            raise AssertionError("aborting always raises")
+
+        return handle
+
+    async def _admit(self, context: Any, rpc: Rpc) -> Call:
+        authorization = book_name = None
+        for key, value in context.invocation_metadata():
+            if key == "authorization":
+                authorization = value
+            elif key == "giftcard-book":
+                book_name = value
+        principal = await self._directory.principal(authorization)
+        if rpc.scopes and not rpc.scopes & principal.scopes:
+            raise Rejected("SCOPE_MISSING", scope=" or ".join(sorted(rpc.scopes)))
+        book = Book.LIVE if book_name is None else _BOOKS.get(str(book_name))
+        if book is None:
+            raise InvalidField("giftcard-book", "The metadata must be live or training.")
+        left = context.time_remaining()
+        if left is not None and left < _TIME_LEFT_MIN_SECONDS:
+            raise Rejected("DEADLINE_TOO_SHORT")
+        caller = Caller(
+            principal.merchant_id,
+            principal.client_id,
+            principal.cell,
+            book,
+            principal.time_zone,
+            manages="MANAGE" in principal.scopes,
+        )
+        return Call(principal, caller, self._clock())
+
+    def _parse(self, rpc: Rpc, data: bytes) -> Message:
+        if len(data) > self._request_bytes_max:
+            raise Rejected("REQUEST_TOO_LARGE", limit_bytes=self._request_bytes_max)
+        try:
+            return rpc.request.FromString(data)
+        except DecodeError as error:
+            raise InvalidField("", "The message is not a valid encoding of its type.") from error
+
+
+def _status(error: Exception, path: str, now: int) -> status_pb2.Status:
+    if isinstance(error, DomainError):
+        return errors.status_of(error, now=now)
+    if isinstance(error, StoredRefusal):
+        return errors.status_of(error.refusal, now=now, replayed=error.replayed)
+    if isinstance(error, NotDecidedError):
+        return errors.status_of_reason(error.reason)
+    logger.error("a handler failed", exc_info=error, extra={"method": path})
+    return errors.status_of_reason("INTERNAL")
+
+
+def _code_name(status: status_pb2.Status) -> str:
+    return next(code.name for code in grpc.StatusCode if code.value[0] == status.code)
+
+
+def _reason(status: status_pb2.Status) -> str:
+    info = error_details_pb2.ErrorInfo()
+    status.details[0].Unpack(info)
+    reason: str = info.reason
+    return reason
+
+
+class UnknownMethods(grpc.GenericRpcHandler):
+    """Answers what nobody serves, with an ErrorInfo like every other error.  Register it last."""
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        async def refuse(data: bytes, context: Any) -> Any:
+            status = errors.status_of_reason("UNIMPLEMENTED")
+            await context.abort_with_status(rpc_status.to_status(status))
+
+        return grpc.unary_unary_rpc_method_handler(refuse)

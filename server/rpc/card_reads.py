@@ -1,0 +1,221 @@
+"""The methods of GiftCardService that change nothing: get, look up, list."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from giftcard import v1
+
+from server.domain import commands as c
+from server.domain.errors import Rejected
+from server.domain.model import Card
+from server.domain.record import CardView
+from server.ledger.reader import CardQuery
+from server.rpc import fields, parse, render
+from server.rpc.bridge import Bridge
+from server.rpc.calls import Call, Rpc
+from server.rpc.outcomes import approved
+from server.rpc.pages import PageTokens
+from server.secrets import SecretKeys, new_id
+from server.storage import queries
+
+READ: Final = frozenset({"READ"})
+
+
+class CardReads:
+    def __init__(self, bridge: Bridge, keys: SecretKeys, *, clock: Callable[[], int]) -> None:
+        self._bridge = bridge
+        self._keys = keys
+        self._clock = clock
+        self._pages = PageTokens(keys)
+
+    def rpcs(self) -> list[Rpc]:
+        methods: tuple[tuple[type[Any], Callable[[Any, Call], Awaitable[Any]]], ...] = (
+            (v1.GetGiftCardRequest, self._get),
+            (v1.LookupGiftCardRequest, self._lookup),
+            (v1.ListGiftCardsRequest, self._list_cards),
+            (v1.GetHoldRequest, self._get_hold),
+            (v1.ListHoldsRequest, self._list_holds),
+            (v1.GetTransactionRequest, self._get_transaction),
+            (v1.ListTransactionsRequest, self._list_transactions),
+        )
+        return [
+            Rpc(request.DESCRIPTOR.name.removesuffix("Request"), request, method, READ)
+            for request, method in methods
+        ]
+
+    async def _get(self, request: v1.GetGiftCardRequest, call: Call) -> v1.GiftCard:
+        card_id = fields.opaque_name(request.name, "giftCards", "name")
+        card = await self._bridge.card(CardQuery(call.caller, c.CardRef(id=card_id)))
+        return render.card_now(card, self._clock())
+
+    async def _lookup(
+        self, request: v1.LookupGiftCardRequest, call: Call
+    ) -> v1.LookupGiftCardResponse:
+        intake = parse.Intake(self._keys, call.caller)
+        ref = intake.card(request.gift_card, request.HasField("gift_card"), "gift_card")
+        hashes = (ref.code_hash, *intake.aliases.get(ref.code_hash, ())) if ref.code_hash else ()
+        card = await self._bridge.card(CardQuery(call.caller, ref, hashes))
+        checked = None
+        if card.pin_hash is not None:
+            checked = await self._check_pin(card, card.pin_hash, intake.pins.get(ref), call)
+        message = render.card_message(checked) if checked else render.card_now(card, self._clock())
+        return v1.LookupGiftCardResponse(gift_card=message)
+
+    async def _check_pin(
+        self, card: Card, stored: str, pin: str | None, call: Call
+    ) -> CardView | None:
+        """A right PIN on a card without earlier mistakes costs no write; all else is counted.
+
+        Returns the card as it is after such a write.
+        """
+        if pin is None:
+            raise Rejected("PIN_REQUIRED")
+        right = self._keys.pin_matches(card.id, pin, bytes.fromhex(stored))
+        if right and not card.pin_failures:
+            return None
+        named = c.CardRef(id=card.id)
+        envelope = c.Envelope(
+            call.caller,
+            f"pin/{new_id(self._clock())}",
+            c.CheckPin(named),
+            location=c.Location(time_zone=call.principal.time_zone),
+            received_time=call.received_time,
+            pins={named: pin},
+        )
+        return approved(await self._bridge.decide(envelope)).result.cards[0]
+
+    async def _list_cards(
+        self, request: v1.ListGiftCardsRequest, call: Call
+    ) -> v1.ListGiftCardsResponse:
+        size = fields.page_size(request.page_size)
+        after = self._pages.read(request, call)
+        program = (
+            fields.chosen_name(request.program, "programs", "program") if request.program else None
+        )
+        state = fields.known_enum(request.state, range(6), "state") or None
+        batch = fields.text(request.batch, "batch") or None
+        reference = fields.text(request.external_reference, "external_reference") or None
+        last_four = fields.text(request.code_last_four, "code_last_four", limit=4) or None
+        caller = call.caller
+        cards = await self._bridge.read(
+            lambda connection: queries.cards_page(
+                connection,
+                caller.merchant_id,
+                caller.book,
+                caller.cell,
+                program_code=program,
+                state=state,
+                batch=batch,
+                external_reference=reference,
+                last_four=last_four,
+                after_id=after,
+                limit=size + 1,
+            )
+        )
+        now = self._clock()
+        return v1.ListGiftCardsResponse(
+            gift_cards=[render.card_now(card, now) for card in cards[:size]],
+            next_page_token=self._pages.next(request, call, [card.id for card in cards], size),
+        )
+
+    async def _get_hold(self, request: v1.GetHoldRequest, call: Call) -> v1.Hold:
+        hold_id = fields.opaque_name(request.name, "holds", "name")
+        caller = call.caller
+        found = await self._bridge.read(
+            lambda connection: queries.hold(
+                connection, caller.merchant_id, caller.book, caller.cell, hold_id
+            )
+        )
+        if found is None:
+            raise Rejected("HOLD_NOT_FOUND")
+        hold, unit = found
+        return render.hold_now(hold, unit, caller.merchant_id, self._clock())
+
+    async def _list_holds(self, request: v1.ListHoldsRequest, call: Call) -> v1.ListHoldsResponse:
+        size = fields.page_size(request.page_size)
+        after = self._pages.read(request, call)
+        card_id = (
+            fields.opaque_name(request.gift_card, "giftCards", "gift_card")
+            if request.gift_card
+            else None
+        )
+        state = fields.known_enum(request.state, range(5), "state") or None
+        caller, now = call.caller, self._clock()
+        holds = await self._bridge.read(
+            lambda connection: queries.holds_page(
+                connection,
+                caller.merchant_id,
+                caller.book,
+                caller.cell,
+                now=now,
+                card_id=card_id,
+                state=state,
+                after_id=after,
+                limit=size + 1,
+            )
+        )
+        merchant_id = caller.merchant_id
+        return v1.ListHoldsResponse(
+            holds=[render.hold_now(hold, unit, merchant_id, now) for hold, unit in holds[:size]],
+            next_page_token=self._pages.next(request, call, [hold.id for hold, _ in holds], size),
+        )
+
+    async def _get_transaction(
+        self, request: v1.GetTransactionRequest, call: Call
+    ) -> v1.Transaction:
+        name = fields.opaque_name(request.name, "transactions", "name")
+        caller = call.caller
+        place = (caller.merchant_id, int(caller.book), caller.cell)
+        found = await self._bridge.read(
+            lambda connection: queries.described(
+                connection, [queries.transaction(connection, *place, name)]
+            )
+        )
+        if not found:
+            raise Rejected("TRANSACTION_NOT_FOUND")
+        return render.described_transaction(found[0])
+
+    async def _list_transactions(
+        self, request: v1.ListTransactionsRequest, call: Call
+    ) -> v1.ListTransactionsResponse:
+        size = fields.page_size(request.page_size)
+        after = self._pages.read(request, call)
+        card_id = (
+            fields.opaque_name(request.gift_card, "giftCards", "gift_card")
+            if request.gift_card
+            else None
+        )
+        location = (
+            fields.chosen_name(request.location, "locations", "location")
+            if request.location
+            else None
+        )
+        receipt = fields.text(request.receipt, "receipt") or None
+        start = fields.optional_instant(
+            request.start_time, request.HasField("start_time"), "start_time"
+        )
+        end = fields.optional_instant(request.end_time, request.HasField("end_time"), "end_time")
+        caller = call.caller
+        found = await self._bridge.read(
+            lambda connection: queries.described(
+                connection,
+                queries.transactions_page(
+                    connection,
+                    caller.merchant_id,
+                    caller.book,
+                    caller.cell,
+                    card_id=card_id,
+                    location_id=location,
+                    receipt=receipt,
+                    start_time=start,
+                    end_time=end,
+                    after=after,
+                    limit=size + 1,
+                ),
+            )
+        )
+        ids = [item.record.id for item in found]
+        return v1.ListTransactionsResponse(
+            transactions=[render.described_transaction(item) for item in found[:size]],
+            next_page_token=self._pages.next(request, call, ids, size),
+        )

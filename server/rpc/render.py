@@ -1,0 +1,352 @@
+"""Stored facts to messages.  First answers and replays come through the same functions, from
+the same record, so they cannot differ."""
+
+from datetime import date
+from typing import Any, Final
+
+from giftcard import v1
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type import date_pb2
+
+from server.domain.errors import MESSAGES
+from server.domain.lifecycle import etag
+from server.domain.model import Card, CardState, Hold, Origin, TransactionState
+from server.domain.record import (
+    CardView,
+    HoldView,
+    Record,
+    TrancheView,
+    view_card,
+    view_hold,
+)
+from server.storage.queries import Described
+
+Money = v1.Money
+
+
+def money(minor_units: int, unit: str) -> v1.Money:
+    return Money(minor_units=minor_units, currency_code=unit)
+
+
+def timestamp(instant: int | None) -> Timestamp | None:
+    if instant is None:
+        return None
+    seconds, micros = divmod(instant, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=micros * 1000)
+
+
+def calendar_date(text: str | None) -> date_pb2.Date | None:
+    if not text:
+        return None
+    day = date.fromisoformat(text)
+    return date_pb2.Date(year=day.year, month=day.month, day=day.day)
+
+
+def card_message(view: CardView, code: str = "") -> v1.GiftCard:
+    unit = view.unit
+    return v1.GiftCard(
+        name="giftCards/" + view.id,
+        program="programs/" + view.program,
+        program_version=view.program_version,
+        state=view.state,  # type: ignore[arg-type]
+        expired=view.expired,
+        empty=view.balance == 0 and view.state != CardState.INACTIVE,
+        currency_code=unit,
+        balance=Money(minor_units=view.balance, currency_code=unit),
+        held=Money(minor_units=view.held, currency_code=unit),
+        available=Money(minor_units=view.available, currency_code=unit),
+        initial_amount=(
+            None if view.state == CardState.INACTIVE else money(view.initial_amount, unit)
+        ),
+        max_balance=None if view.max_balance is None else money(view.max_balance, unit),
+        valid_from=calendar_date(view.valid_from),
+        valid_until=calendar_date(view.valid_until),
+        expire_time=timestamp(view.expire_time),
+        time_zone=view.time_zone,
+        reload_allowed=view.reload_allowed,
+        return_allowed=view.return_allowed,
+        partial_redeem_allowed=view.partial_redeem_allowed,
+        pin_set=view.pin_set,
+        code=code,
+        code_last_four=view.code_last_four,
+        tranches=[
+            v1.Tranche(
+                origin=tranche.origin,  # type: ignore[arg-type]
+                balance=Money(minor_units=tranche.balance, currency_code=unit),
+                held=Money(minor_units=tranche.held, currency_code=unit),
+                expire_time=timestamp(tranche.expire_time),
+            )
+            for tranche in sorted(view.tranches, key=_spend_order)
+        ],
+        batch=view.batch,
+        customer=view.customer,
+        external_reference=view.external_reference,
+        labels=view.labels or None,
+        book=view.book,  # type: ignore[arg-type]
+        create_time=timestamp(view.create_time),
+        update_time=timestamp(view.update_time),
+        issue_time=timestamp(view.issue_time),
+        etag=etag(view.id, view.sequence),
+        transaction_count=view.sequence,
+    )
+
+
+def _spend_order(tranche: TrancheView) -> tuple[int, bool]:
+    """Soonest-expiring first, then promotional value; of equals the older one, as they stand."""
+    end = 2**63 if tranche.expire_time is None else tranche.expire_time
+    return end, tranche.origin != Origin.PROMO
+
+
+def card_now(card: Card, now: int) -> v1.GiftCard:
+    """The card as it is; never as it was before its last change, whatever the clock says."""
+    return card_message(view_card(card, max(now, card.update_time)))
+
+
+def client_name(merchant_id: str, client_id: str) -> str:
+    return f"merchants/{merchant_id}/apiClients/{client_id}"
+
+
+def hold_message(view: HoldView, merchant_id: str) -> v1.Hold:
+    unit = view.unit
+    return v1.Hold(
+        name="holds/" + view.id,
+        gift_card="giftCards/" + view.card_id,
+        state=view.state,  # type: ignore[arg-type]
+        requested_amount=money(view.requested, unit),
+        authorized_amount=money(view.authorized, unit),
+        captured_amount=money(view.captured, unit),
+        remaining_amount=money(view.remaining, unit),
+        exclusive=view.exclusive,
+        sale_reference=view.sale_reference,
+        authorization_code="G" + view.id.upper(),
+        expire_time=timestamp(view.expire_time),
+        create_time=timestamp(view.create_time),
+        end_time=timestamp(view.end_time),
+        api_client=client_name(merchant_id, view.client_id),
+    )
+
+
+def hold_now(hold: Hold, unit: str, merchant_id: str, now: int) -> v1.Hold:
+    return hold_message(view_hold(hold, unit, now), merchant_id)
+
+
+def transaction_message(record: Record) -> v1.Transaction:
+    unit = record.unit
+    return v1.Transaction(
+        name="transactions/" + record.id,
+        kind=record.kind,  # type: ignore[arg-type]
+        state=record.state,  # type: ignore[arg-type]
+        entries=[
+            v1.Entry(
+                gift_card="giftCards/" + entry.card_id,
+                sequence=entry.sequence,
+                amount=Money(minor_units=entry.amount, currency_code=unit),
+                balance_after=Money(minor_units=entry.balance_after, currency_code=unit),
+                held_after=Money(minor_units=entry.held_after, currency_code=unit),
+            )
+            for entry in record.result.entries
+        ],
+        requested_amount=None if record.requested is None else money(record.requested, unit),
+        approved_amount=None if record.approved is None else money(record.approved, unit),
+        hold=_name("holds/", record.hold_id),
+        target_transaction=_name("transactions/", record.target_id),
+        request_id=record.request_id,
+        api_client=client_name(record.merchant_id, record.client_id),
+        context=_context(record),
+        refusal_reason=record.refusal_reason,
+        refusal_message=MESSAGES.get(record.refusal_reason, ""),
+        decide_time=timestamp(record.decided_time),
+        effective_time=timestamp(record.effective_time),
+        business_date=calendar_date(record.business_date),
+        book=record.book,  # type: ignore[arg-type]
+    )
+
+
+def described_transaction(found: Described) -> v1.Transaction:
+    """Adds what became of a transaction after it was decided."""
+    message = transaction_message(found.record)
+    message.feed_sequence = found.feed_sequence
+    message.commit_time.CopyFrom(timestamp(found.commit_time) or Timestamp())
+    message.reversal_transaction = _name("transactions/", found.reversal_id)
+    hashes = {entry.card_id: entry.hash for entry in found.record.entries}
+    for view, entry in zip(found.record.result.entries, message.entries, strict=True):
+        entry.hash = bytes.fromhex(hashes[view.card_id])
+    return message
+
+
+def _name(prefix: str, identifier: str | None) -> str:
+    return prefix + identifier if identifier else ""
+
+
+def _context(record: Record) -> v1.CallContext | None:
+    if not (
+        record.location_id
+        or record.terminal
+        or record.operator
+        or record.receipt
+        or record.reason
+        or record.client_time
+    ):
+        return None
+    return v1.CallContext(
+        location=_name("locations/", record.location_id),
+        terminal=record.terminal,
+        operator=record.operator,
+        receipt=record.receipt,
+        client_time=timestamp(record.client_time),
+        reason=record.reason,
+    )
+
+
+class Answered:
+    """The parts that answers share, made from a stored decision."""
+
+    def __init__(self, record: Record, replayed: bool, code: str = "") -> None:
+        self.record = record
+        self.code = code
+        self.common: dict[str, Any] = {
+            "transaction": transaction_message(record),
+            "replayed": replayed,
+        }
+
+    def card(self, index: int = 0) -> v1.GiftCard:
+        return card_message(self.record.result.cards[index], self.code)
+
+    def cards(self) -> list[v1.GiftCard]:
+        return [card_message(view) for view in self.record.result.cards]
+
+    def approved(self) -> v1.Money:
+        return money(self.record.approved or 0, self.record.unit)
+
+    def due(self) -> v1.Money:
+        record = self.record
+        return money((record.requested or 0) - (record.approved or 0), record.unit)
+
+    def hold(self) -> v1.Hold | None:
+        view = self.record.result.hold
+        return None if view is None else hold_message(view, self.record.merchant_id)
+
+
+def _with_card(response: type[Any]) -> Any:
+    """Renders the many answers that are a card and its transaction."""
+
+    def render(answered: Answered) -> Any:
+        return response(gift_card=answered.card(), **answered.common)
+
+    return render
+
+
+create: Final = _with_card(v1.CreateGiftCardResponse)
+issue: Final = _with_card(v1.IssueGiftCardResponse)
+activate: Final = _with_card(v1.ActivateGiftCardResponse)
+load: Final = _with_card(v1.LoadGiftCardResponse)
+update: Final = _with_card(v1.UpdateGiftCardResponse)
+lock: Final = _with_card(v1.LockGiftCardResponse)
+unlock: Final = _with_card(v1.UnlockGiftCardResponse)
+adjust: Final = _with_card(v1.AdjustGiftCardResponse)
+
+
+def redeem(answered: Answered) -> v1.RedeemGiftCardResponse:
+    return v1.RedeemGiftCardResponse(
+        gift_card=answered.card(),
+        approved_amount=answered.approved(),
+        remaining_due=answered.due(),
+        **answered.common,
+    )
+
+
+def redeem_many(answered: Answered) -> v1.RedeemGiftCardsResponse:
+    unit = answered.record.unit
+    plan: Any = answered.record.result.extras["plan"]
+    return v1.RedeemGiftCardsResponse(
+        gift_cards=answered.cards(),
+        plan=[
+            v1.RedeemGiftCardsResponse.PlanLine(
+                gift_card="giftCards/" + line["card_id"],
+                amount=money(line["amount"], unit),
+                explanation=line["why"],
+            )
+            for line in plan
+        ],
+        approved_amount=answered.approved(),
+        remaining_due=answered.due(),
+        **answered.common,
+    )
+
+
+def refund(answered: Answered) -> v1.RefundGiftCardResponse:
+    return v1.RefundGiftCardResponse(gift_cards=answered.cards(), **answered.common)
+
+
+def authorize(answered: Answered) -> v1.AuthorizeGiftCardResponse:
+    return v1.AuthorizeGiftCardResponse(
+        gift_card=answered.card(),
+        hold=answered.hold(),
+        approved_amount=answered.approved(),
+        remaining_due=answered.due(),
+        **answered.common,
+    )
+
+
+def capture(answered: Answered) -> v1.CaptureHoldResponse:
+    return v1.CaptureHoldResponse(
+        gift_card=answered.card(),
+        hold=answered.hold(),
+        captured_amount=answered.approved(),
+        **answered.common,
+    )
+
+
+def void(answered: Answered) -> v1.VoidHoldResponse:
+    return v1.VoidHoldResponse(
+        gift_card=answered.card(),
+        hold=answered.hold(),
+        released_amount=answered.approved(),
+        **answered.common,
+    )
+
+
+def reverse(answered: Answered) -> v1.ReverseTransactionResponse:
+    extras: Any = answered.record.result.extras
+    unit = answered.record.unit
+    return v1.ReverseTransactionResponse(
+        gift_cards=answered.cards(),
+        outcome=extras["outcome"],
+        shortfall=money(extras["shortfall"], unit) if extras["shortfall"] else None,
+        **answered.common,
+    )
+
+
+def close(answered: Answered) -> v1.CloseGiftCardResponse:
+    moved = len(answered.record.result.cards) > 1
+    return v1.CloseGiftCardResponse(
+        gift_card=answered.card(),
+        disposed_amount=answered.approved(),
+        transfer_target=answered.card(1) if moved else None,
+        **answered.common,
+    )
+
+
+def transfer(answered: Answered) -> v1.TransferBalanceResponse:
+    return v1.TransferBalanceResponse(
+        source=answered.card(0),
+        target=answered.card(1),
+        transferred_amount=answered.approved(),
+        **answered.common,
+    )
+
+
+def lookup(record: Record | None) -> v1.LookupTransactionResponse:
+    states = v1.LookupTransactionResponse
+    if record is None:
+        return states(state=states.NOT_SEEN)
+    state = {
+        TransactionState.APPROVED: states.APPROVED,
+        TransactionState.REFUSED: states.REFUSED,
+        TransactionState.SEALED: states.SEALED,
+    }[record.state]
+    return states(
+        state=state,
+        transaction=transaction_message(record),
+        gift_cards=[card_message(view) for view in record.result.cards],
+    )

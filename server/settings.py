@@ -1,0 +1,162 @@
+"""Every setting, read once from the environment and from nowhere else.
+
+Names carry their units.  `from_environment` is the only reader of the environment; everything
+else is given what it needs.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+DEFAULT_DATABASE_URL = "sqlite:///var/giftcard.db"
+DEFAULT_KEY_FILE = "var/development-keys.json"
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process needs to know before it starts.  Each field is GIFTCARD_<NAME>."""
+
+    database_url: str = DEFAULT_DATABASE_URL
+    """SQLAlchemy URL: sqlite:///FILE or postgresql://…"""
+
+    grpc_address: str = "127.0.0.1:50051"
+    """host:port of the canonical service; port 0 takes a free one."""
+
+    http_address: str = "127.0.0.1:8080"
+    """host:port of the shim for legacy APIs."""
+
+    profile: str = "development"
+    """development, or production: no reflection, no development keys, a durable database."""
+
+    demo: bool = False
+    """Load the demo merchant into an empty database.  Loopback addresses only."""
+
+    workers: int = 1
+    """Worker processes that share the port; PostgreSQL only."""
+
+    key_file: str = ""
+    """JSON file with pepper and encryption key, readable by its owner only."""
+
+    keys: str = ""
+    """The same JSON itself, where a file cannot be had."""
+
+    queue_limit: int = 2000
+    """Commands that may wait for the writer before others are told to come back."""
+
+    queue_reserve: int = 500
+    """Places kept beside those for reversals and look-ups."""
+
+    batch_limit: int = 128
+    """Commands that share one COMMIT at most."""
+
+    request_bytes_max: int = 65536
+    """Largest request message."""
+
+    commit_timeout_seconds: int = 10
+    """After this a caller is told that the outcome is unknown."""
+
+    drain_seconds: int = 30
+    """How long calls in flight may take after SIGTERM."""
+
+    remember_seconds: int = 2
+    """How long a credential, location or program is remembered: revocation takes this long."""
+
+    access_log: bool = True
+    """One JSON line for each call on standard error."""
+
+    allow_plaintext: bool = False
+    """Serve without TLS on an address that is not loopback (behind a proxy that has TLS)."""
+
+    @property
+    def production(self) -> bool:
+        return self.profile == "production"
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Raises SettingsError for a value that does not fit, or a name that does not exist."""
+    known = {f"GIFTCARD_{field.name.upper()}": field for field in fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, text in environment.items():
+        if name not in known:
+            if name.startswith("GIFTCARD_") and name not in _OF_THE_CLIENT:
+                raise SettingsError(f"{name} is not a setting. Check its spelling.")
+            continue
+        values[known[name].name] = _parse(name, text, known[name].type)
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+#: Read by the command line as a client, not by the server.
+_OF_THE_CLIENT = frozenset({"GIFTCARD_TOKEN", "GIFTCARD_SERVER"})
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes"):
+            return True
+        if text.lower() in ("0", "false", "no", ""):
+            return False
+        raise SettingsError(f"{name} must be 1 or 0.")
+    if kind is int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise SettingsError(f"{name} must be a whole number.") from None
+        if value < 1:
+            raise SettingsError(f"{name} must be at least 1.")
+        return value
+    return text
+
+
+def _check(settings: Settings) -> None:
+    if settings.profile not in ("development", "production"):
+        raise SettingsError("GIFTCARD_PROFILE must be development or production.")
+    if settings.workers > 1 and settings.database_url.startswith("sqlite"):
+        raise SettingsError("GIFTCARD_WORKERS above 1 needs PostgreSQL: SQLite has one process.")
+    for name, address in (
+        ("GIFTCARD_GRPC_ADDRESS", settings.grpc_address),
+        ("GIFTCARD_HTTP_ADDRESS", settings.http_address),
+    ):
+        local = is_loopback(name, address)
+        if settings.demo and not local:
+            raise SettingsError(
+                f"GIFTCARD_DEMO loads well-known credentials, so {name} must be a loopback address."
+            )
+    grpc_local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
+    if not grpc_local and not settings.allow_plaintext:
+        raise SettingsError(
+            "GIFTCARD_GRPC_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
+            " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
+        )
+    if settings.demo and settings.production:
+        raise SettingsError("GIFTCARD_DEMO has no place in the production profile.")
+
+
+def is_loopback(name: str, address: str) -> bool:
+    host, separator, port = address.rpartition(":")
+    if address.startswith("unix:"):
+        return True
+    if not separator or not port.isdigit():
+        raise SettingsError(f"{name} must be host:port.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def key_source(settings: Settings) -> tuple[Path | None, str | None]:
+    """Where the keys come from; in development a file of its own when nothing is said."""
+    if settings.keys:
+        return None, settings.keys
+    if settings.key_file:
+        return Path(settings.key_file), None
+    return (None, None) if settings.production else (Path(DEFAULT_KEY_FILE), None)

@@ -1,0 +1,1 @@
+"""Speed, measured against yardsticks that run beside the product on the same machine."""

@@ -1,0 +1,129 @@
+"""Runs what the figures need, alternating, and keeps every run.
+
+Knows how the figures are measured; what becomes of them (table, JSON) is the report's.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.bench.figures import Figure, Run, percentile, rates, ratio
+from tests.bench.load import Generator, Load, Sample, measure
+from tests.bench.pgbench import PgBench
+from tests.bench.stage import Stage, Target
+from tests.grpc_server import TOKEN
+
+CARDS: Final = 10_000
+WORKERS: Final = 2
+#: Connections to one process.  Enough for the kernel to spread them evenly over workers.
+CONNECTIONS: Final = 16
+
+Subject = tuple[str, Callable[[], Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How long to measure, how often, and which figures.  `many_cards` is for growth."""
+
+    seconds: float
+    warm_up_seconds: float
+    rounds: int
+    only: frozenset[str]
+    in_flight: int
+    cards: int
+    many_cards: int
+
+
+@dataclass(slots=True)
+class Bench:
+    """One benchmark on a stage.  `say` tells of progress."""
+
+    options: Options
+    generator: Generator
+    stage: Stage
+    say: Callable[[str], None]
+    runs: list[Run] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Measures every figure asked for, cheapest to set up first."""
+        only = self.options.only
+        if only & {"redeem_over_echo", "lookup_over_echo", "p99_at_half_load", "growth"}:
+            self._on_sqlite()
+        if only & {"redeem_pg_over_pgbench", "hot_pg_over_pgbench"}:
+            self._on_postgresql()
+
+    def _on_sqlite(self) -> None:
+        only = self.options.only
+        target = self.stage.sqlite("sqlite", self.options.cards)
+        redeem = ("redeem", self._load(target, "redeem"))
+        if only & {"redeem_over_echo", "lookup_over_echo"}:
+            echo = self.stage.echo(target)
+            if "redeem_over_echo" in only:
+                self._alternate([("echo_redeem", self._load(echo, "redeem")), redeem])
+                self._ratio("redeem_over_echo", "redeem", "echo_redeem")
+            if "lookup_over_echo" in only:
+                lookup = ("lookup", self._load(target, "lookup"))
+                self._alternate([("echo_lookup", self._load(echo, "lookup")), lookup])
+                self._ratio("lookup_over_echo", "lookup", "echo_lookup")
+        if "p99_at_half_load" in only:
+            self._half_load(target, redeem)
+        if "growth" in only:
+            many = self.stage.sqlite("sqlite-many", self.options.many_cards)
+            few_again = ("redeem_few_cards", redeem[1])
+            self._alternate([few_again, ("redeem_many_cards", self._load(many, "redeem"))])
+            self._ratio("growth", "redeem_many_cards", "redeem_few_cards")
+
+    def _half_load(self, target: Target, redeem: Subject) -> None:
+        if not rates(self.runs, "redeem"):
+            self._alternate([redeem])
+        half = statistics.median(rates(self.runs, "redeem")) / 2
+        self._alternate([("redeem_half_load", self._load(target, "redeem", rate=half))])
+        self.figures.append(percentile("p99_at_half_load", self.runs, "redeem_half_load"))
+
+    def _on_postgresql(self) -> None:
+        only, options = self.options.only, self.options
+        postgres = self.stage.postgres()
+        yardstick = PgBench(postgres)
+        target = self.stage.postgresql(postgres, options.cards, WORKERS)
+        for name, kind, script, cards in (
+            ("redeem_pg_over_pgbench", "pg", "redeem.sql", options.cards),
+            ("hot_pg_over_pgbench", "pg_hot", "hot_card.sql", 1),
+        ):
+            if name not in only:
+                continue
+
+            def by_hand(script: str = script) -> Sample:
+                warm_up = options.warm_up_seconds
+                return yardstick.run(script, options.seconds, warm_up, target.cpu["database"])
+
+            ours = self._load(target, "redeem", cards=cards, workers=WORKERS)
+            self._alternate([(f"pgbench_{kind}", by_hand), (f"redeem_{kind}", ours)])
+            self._ratio(name, f"redeem_{kind}", f"pgbench_{kind}")
+
+    def _load(
+        self, target: Target, kind: str, *, rate: float = 0.0, cards: int = 0, workers: int = 1
+    ) -> Callable[[], Sample]:
+        options = self.options
+        connections = min(CONNECTIONS, options.in_flight) * workers
+        load = Load(
+            target.address, kind, TOKEN, cards or target.cards, connections,
+            max(options.in_flight * workers // connections, 1), options.seconds,
+            options.warm_up_seconds, rate,
+        )  # fmt: skip
+        return lambda: measure(self.generator, load, target.cpu)
+
+    def _alternate(self, subjects: Sequence[Subject]) -> None:
+        """A B A B …: whatever else the machine does then falls on all of them alike."""
+        for number in range(1, self.options.rounds + 1):
+            for name, sample in subjects:
+                run = Run(name, number, sample())
+                self.runs.append(run)
+                self.say(
+                    f"  {number}/{self.options.rounds}  {name:<18}"
+                    f"{run.sample.per_second:>9,.0f} per second"
+                )
+
+    def _ratio(self, name: str, subject: str, yardstick: str) -> None:
+        self.figures.append(ratio(name, self.runs, subject, yardstick))

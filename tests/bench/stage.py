@@ -1,0 +1,129 @@
+"""What is measured: the product on SQLite and on PostgreSQL, and the echo server.
+
+Each is a process of its own over a fresh database.  This module starts them and knows no figures.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import grpc
+
+from tests.bench.load import METHODS, ROOT, BenchError
+from tests.bench.machine import cpu_seconds
+from tests.bench.python_loadgen import card_code, lookup, redemption
+from tests.bench.seeding import seed_cards
+from tests.grpc_server import TOKEN, GrpcServer, keys_in
+from tests.postgres import PostgresServer, start_postgres
+from tests.processes import Watchdog, kill_family
+
+Cpu = Callable[[], float]
+
+_CALL_TIMEOUT_SECONDS: Final = 30
+_ECHO_READY: Final = "echo ready: "
+_NO_MORE: Final[Mapping[str, Cpu]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server under load, and whose processor time to count, by name."""
+
+    address: str
+    cards: int
+    cpu: dict[str, Cpu]
+    process_id: int
+
+
+class Stage(ExitStack):
+    """Everything that runs during a benchmark; leaving it ends every process."""
+
+    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._directory = directory
+        self._say = say
+
+    def sqlite(self, name: str, cards: int, module: tuple[str, ...] = ("server",)) -> Target:
+        """The product on SQLite: synchronous=FULL, access log written to a file."""
+        folder = self._directory / name
+        folder.mkdir()
+        url = f"sqlite:///{folder / 'giftcard.sqlite3'}"
+        self._say(f"Seeding SQLite with {cards:,} cards")
+        seed_cards(url, keys_in(folder), cards, self._say)
+        return self._serve(GrpcServer(url, folder, module=module), cards)
+
+    def postgres(self) -> PostgresServer:
+        """A PostgreSQL that waits for the disk at every commit."""
+        self._say("Starting PostgreSQL")
+        postgres = start_postgres(self._directory / "pg", durable=True)
+        self.callback(postgres.stop, immediate=True)
+        return postgres
+
+    def postgresql(self, postgres: PostgresServer, cards: int, workers: int) -> Target:
+        """The product on PostgreSQL, with several workers behind one port."""
+        folder = self._directory / "postgresql"
+        folder.mkdir()
+        url = postgres.create_database("giftcard")
+        self._say(f"Seeding PostgreSQL with {cards:,} cards")
+        seed_cards(url, keys_in(folder), cards, self._say)
+        with postgres.connect("giftcard") as connection:
+            connection.execute("VACUUM ANALYZE")
+        module = ("server.cli", "serve") if workers > 1 else ("server",)
+        setting = {"GIFTCARD_WORKERS": str(workers)}
+        database = {"database": lambda: cpu_seconds(postgres.process_id)}
+        return self._serve(
+            GrpcServer(url, folder, module=module, environment=setting), cards, database
+        )
+
+    def _serve(self, server: GrpcServer, cards: int, more: Mapping[str, Cpu] = _NO_MORE) -> Target:
+        self.enter_context(server)
+        address, process_id = server.start(), server.process_id
+        return Target(
+            address, cards, {"server": lambda: cpu_seconds(process_id), **more}, process_id
+        )
+
+    def echo(self, like: Target) -> Target:
+        """The echo server, whose answers are as long as those that `like` really gives."""
+        self._say("Starting the echo server")
+        code = card_code(0)
+        answers = {
+            "RedeemGiftCard": _answer(like.address, "redeem", redemption(code)).hex(),
+            "LookupGiftCard": _answer(like.address, "lookup", lookup(code)).hex(),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.echo_server"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'generated'}"},
+            start_new_session=True,
+        )  # fmt: skip
+        watchdog = Watchdog(process.pid, "KILL")
+        self.callback(_end, process, watchdog)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps(answers), file=process.stdin, flush=True)
+        line = process.stdout.readline().strip()
+        if not line.startswith(_ECHO_READY):
+            raise BenchError("The echo server did not start.")
+        cpu = {"server": lambda: cpu_seconds(process.pid)}
+        return Target(line.removeprefix(_ECHO_READY), like.cards, cpu, process.pid)
+
+
+def _end(process: subprocess.Popen[str], watchdog: Watchdog) -> None:
+    kill_family(process.pid)
+    process.communicate()
+    watchdog.stand_down()
+
+
+def _answer(address: str, kind: str, request: bytes) -> bytes:
+    """One real answer, serialized."""
+    with grpc.insecure_channel(address) as channel:
+        method: Any = channel.unary_unary(METHODS[kind])
+        metadata = (("authorization", f"Bearer {TOKEN}"),)
+        answer: bytes = method(request, metadata=metadata, timeout=_CALL_TIMEOUT_SECONDS)
+        return answer

@@ -1,0 +1,68 @@
+"""The fixtures every suite shares. Databases are real: no test replaces one."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import (
+    Postgres,
+    PostgresServer,
+    PostgresUnavailableError,
+    open_postgres,
+    start_postgres,
+    temporary_directory,
+)
+
+# Before anything imports grpc, which reads it then.  Starting PostgreSQL as another user forks, and
+# gRPC's fork handlers wake threads in the child that can crash it before PostgreSQL begins (seen
+# with grpcio 1.85.1).
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL for the whole run. Without one the tests fail: both engines are promised."""
+    unavailable: str | None = None
+    try:
+        with open_postgres() as server:
+            yield server
+    except PostgresUnavailableError as error:
+        unavailable = str(error)
+    if unavailable is not None:
+        # Outside the handler, so that the report is this one sentence.
+        pytest.fail(unavailable, pytrace=False)
+
+
+@pytest.fixture
+def durable_postgres() -> Iterator[PostgresServer]:
+    """A server for this test alone, which may kill it: what it committed is on the disk."""
+    with temporary_directory() as directory:
+        server = start_postgres(directory, durable=True)
+        try:
+            yield server
+        finally:
+            server.stop(immediate=True)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'giftcard.sqlite3'}"
+
+
+@pytest.fixture
+def postgresql_url(postgres: Postgres) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, once on each engine."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url

@@ -1,0 +1,246 @@
+"""Programs and validity, PINs, changing a card, and the book for practice."""
+
+import pytest
+
+from tests.memory_ledger import MemoryLedger
+from tests.operations import (
+    Activate,
+    Authorize,
+    Capture,
+    Close,
+    Create,
+    Issue,
+    Load,
+    Lock,
+    Redeem,
+    RedeemMany,
+    Refund,
+    Request,
+    Reverse,
+    Transfer,
+    Update,
+    Void,
+    update,
+)
+from tests.stories import NOON, At, Wait, card, instant, no, ok, play
+
+# Programs
+
+
+@pytest.mark.parametrize(
+    ("program", "amount", "reason"),
+    [
+        ("GC", 1, None),
+        ("GC", 10**12, None),
+        ("GC", 10**12 + 1, "MAX_BALANCE_EXCEEDED"),
+        ("GC", 2**63 - 1, "MAX_BALANCE_EXCEEDED"),
+        ("RANGE", 9, "AMOUNT_BELOW_MINIMUM"),
+        ("RANGE", 10, None),
+        ("RANGE", 50, None),
+        ("RANGE", 51, "AMOUNT_ABOVE_MAXIMUM"),
+        ("FIXED", 25, None),
+        ("FIXED", 24, "VALUE_CHANGE_NOT_ALLOWED"),
+        ("CHOICE", 25, None),
+        ("CHOICE", 50, None),
+        ("CHOICE", 26, "DENOMINATION_NOT_ALLOWED"),
+        ("MAX", 100, None),
+        ("MAX", 101, "MAX_BALANCE_EXCEEDED"),
+        ("GONE", 1, "PROGRAM_RETIRED"),
+        ("EURO", 1, "CURRENCY_MISMATCH"),
+        ("NONE", 1, "PROGRAM_NOT_FOUND"),
+    ],
+)
+def test_what_a_program_sells(program: str, amount: int, reason: str | None) -> None:
+    expected = no(reason) if reason else ok(A=card(amount, state="ACTIVE"))
+    play((Issue("A", amount, program), expected))
+    if reason in ("PROGRAM_RETIRED", "PROGRAM_NOT_FOUND"):
+        play((Create("A", program), no(reason)))
+    else:
+        play((Create("A", program), ok()), (Activate("A", amount), expected))
+
+
+def test_a_refused_issue_leaves_the_code_free() -> None:
+    play(
+        (Issue("A", 51, "RANGE"), no("AMOUNT_ABOVE_MAXIMUM")),
+        (Redeem("A", 1), no("GIFT_CARD_NOT_FOUND")),
+        (Issue("A", 50, "RANGE"), ok(A=50)),
+        (Issue("A", 50, "RANGE"), no("CODE_EXISTS", A=50)),
+    )
+
+
+def test_loads_obey_the_program_and_the_card() -> None:
+    play(
+        (Issue("A", 50, "RANGE"), ok()),
+        (Load("A", 9), no("AMOUNT_BELOW_MINIMUM")),
+        (Load("A", 51), no("AMOUNT_ABOVE_MAXIMUM")),
+        (Load("A", 41), ok(A=91)),
+        (Load("A", 10), no("MAX_BALANCE_EXCEEDED", A=91)),
+        (Redeem("A", 1), ok(A=90)),
+        (Load("A", 10), ok(A=100)),
+        (update("A", max_balance=None), ok()),
+        (Load("A", 10), ok(A=110)),
+        (update("A", max_balance=115), ok()),
+        (Load("A", 10), no("MAX_BALANCE_EXCEEDED", A=110)),
+    )
+    play(
+        (Issue("A", 25, "FIXED"), ok()),
+        (Load("A", 25), no("RELOAD_NOT_ALLOWED")),
+        (update("A", reload_allowed=True), ok()),
+        (Load("A", 5), no("VALUE_CHANGE_NOT_ALLOWED")),
+        (Load("A", 25), ok(A=50)),
+    )
+
+
+def test_held_value_counts_against_the_maximum_and_expired_value_does_not() -> None:
+    play(
+        (Issue("A", 60, "MAX", tranche_until="2026-03-01"), ok()),
+        (Load("A", 40), ok(A=100)),
+        (Authorize("A", 70).named("h"), ok(A=card(100, held=70))),
+        (Load("A", 1), no("MAX_BALANCE_EXCEEDED")),
+        At("2026-03-02T00:00:00Z"),
+        (Load("A", 1), no("MAX_BALANCE_EXCEEDED")),
+        (Void("h"), ok(A=40)),
+        (Load("A", 60), ok(A=100)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "last_day", "day_after"),
+    [
+        ("SHORT", "2026-02-03T23:59:59Z", "2026-02-04T00:00:00Z"),
+        ("MONTH", "2026-02-28T23:59:59Z", "2026-03-01T00:00:00Z"),
+        ("SUMMER", "2026-08-31T23:59:59Z", "2026-09-01T00:00:00Z"),
+    ],
+)
+def test_how_long_a_program_is_valid(program: str, last_day: str, day_after: str) -> None:
+    play(
+        (Issue("A", 10, program), ok()),
+        At(last_day),
+        (Redeem("A", 1), ok()),
+        At(day_after),
+        (Redeem("A", 1), no("CARD_EXPIRED")),
+        now="2026-01-31T12:00:00Z",
+    )
+
+
+def test_no_card_is_sold_whose_last_day_is_over() -> None:
+    play(
+        (Create("A", valid_until="2026-03-01"), ok()),
+        (Issue("B", 10, valid_until="2026-02-28"), no("CARD_EXPIRED")),
+        (Issue("B", 10, "SUMMER", valid_from="2026-09-01"), no("CARD_EXPIRED")),
+        At("2026-03-02T00:00:00Z"),
+        (Activate("A", 10), no("CARD_EXPIRED", A=card(0, state="INACTIVE"))),
+        (Activate("A", 10, valid_until="2026-03-02"), ok(A=10)),
+    )
+
+
+# PINs
+
+
+def test_a_pin_is_asked_for_where_value_may_be_lost() -> None:
+    play(
+        (Issue("A", 100, pin="1234"), ok()),
+        (Issue("B", 10), ok()),
+        (Redeem("A", 1), no("PIN_REQUIRED")),
+        (Redeem("A", 1, pin="4321"), no("PIN_INCORRECT", A=100)),
+        (Redeem("A", 1, pin="1234"), ok(A=99)),
+        (Load("A", 1), no("PIN_REQUIRED")),
+        (Load("A", 1, pin="1234"), ok(A=100)),
+        (Authorize("A", 1), no("PIN_REQUIRED")),
+        (Authorize("A", 1, pin="1234").named("h"), ok()),
+        (Capture("h"), ok(A=99)),
+        (RedeemMany(("B", "A"), 1), no("PIN_REQUIRED")),
+        (RedeemMany(("B", "A"), 1, pins=(None, "1234")), ok(B=9)),
+        (Transfer("A", "B"), no("PIN_REQUIRED")),
+        (Transfer("A", "B", 1, pin="1234"), ok(A=98)),
+        (Transfer("B", "A", 1), ok(A=99)),
+        (Redeem("B", 1, pin="1234"), ok(B=8)),
+    )
+
+
+def test_five_wrong_pins_close_the_card_to_guessing() -> None:
+    wrong = (Redeem("A", 1, pin="0000"), no("PIN_INCORRECT"))
+    right = Redeem("A", 1, pin="1234")
+    play(
+        (Issue("A", 100, pin="1234"), ok()),
+        wrong, wrong, wrong, wrong,
+        (Redeem("A", 1), no("PIN_REQUIRED")),
+        (right, ok(A=99)),
+        wrong, wrong, wrong, wrong, wrong,
+        (right, no("PIN_LOCKED")),
+        (Redeem("A", 1), no("PIN_LOCKED")),
+        Wait(15 * 60 - 1),
+        (right, no("PIN_LOCKED")),
+        Wait(2),
+        wrong, wrong, wrong, wrong, wrong,
+        # Twice as long after the second time in a row.
+        Wait(30 * 60 - 1),
+        (right, no("PIN_LOCKED")),
+        Wait(2),
+        (right, ok(A=98)),
+        wrong, wrong, wrong, wrong,
+        (right, ok(A=97)),
+    )  # fmt: skip
+
+
+def test_a_wrong_pin_says_nothing_of_the_card() -> None:
+    play(
+        (Issue("A", 100, pin="1234"), ok()),
+        (Lock("A"), ok()),
+        (Redeem("A", 999, pin="0000"), no("PIN_INCORRECT")),
+        (Redeem("A", 999, pin="1234"), no("CARD_LOCKED")),
+    )
+
+
+# Changing
+
+
+def test_updating_policy_and_validity() -> None:
+    play(
+        (Create("A"), ok()),
+        (update("A", valid_until="2026-03-05", batch="spring"), ok()),
+        (Activate("A", 10), ok()),
+        (update("A", valid_until="2026-02-28"), no("CARD_EXPIRED")),
+        (update("A", valid_until="2026-03-02"), ok()),
+        At("2026-03-03T00:00:00Z"),
+        (Redeem("A", 1), no("CARD_EXPIRED")),
+        (update("A", valid_until=None), ok()),
+        (Redeem("A", 1), ok(A=9)),
+        (update("A", partial_redeem_allowed=False, return_allowed=True), ok()),
+        (Redeem("A", 1), no("PARTIAL_REDEEM_NOT_ALLOWED")),
+        (Close("A", "CASH_OUT"), ok(A=0)),
+        (Update("A", ()), no("CARD_CLOSED")),
+    )
+
+
+# Practice
+
+
+def test_training_never_reaches_a_live_card() -> None:
+    """The same handle is another card in the other book, and no reference crosses."""
+    live: list[Request] = [
+        Issue("A", 100).named("issue"),
+        Redeem("A", 10).named("sale"),
+        Authorize("A", 10).named("hold"),
+    ]
+    ledger = MemoryLedger(instant(NOON))
+    for request in live:
+        assert ledger.perform(request).reason is None
+    before = ledger.figures("A")
+    for number, (operation, reason) in enumerate([
+        (Redeem("A", 1), "GIFT_CARD_NOT_FOUND"),
+        (Load("A", 1), "GIFT_CARD_NOT_FOUND"),
+        (Lock("A"), "GIFT_CARD_NOT_FOUND"),
+        (Capture("hold"), "HOLD_NOT_FOUND"),
+        (Void("hold"), "HOLD_NOT_FOUND"),
+        (Refund("sale", 1), "TRANSACTION_NOT_FOUND"),
+        (Refund("sale", 1, by_name=True), "TRANSACTION_NOT_FOUND"),
+        (Reverse("sale", by_name=True), "TRANSACTION_NOT_FOUND"),
+        (Reverse("sale"), None),  # an id that practice has not seen
+        (Issue("A", 5), None),
+        (Redeem("A", 5), None),
+    ]):  # fmt: skip
+        outcome = ledger.perform(operation.training().named(f"practice {number}"))
+        assert outcome.reason == reason, operation
+    assert ledger.figures("A") == before
+    assert ledger.figures("A", "TRAINING").balance == 0

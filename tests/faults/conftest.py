@@ -1,0 +1,72 @@
+"""Servers for the fault suites."""
+
+import random
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import pytest
+
+from tests.grpc_server import GrpcServer
+from tests.postgres import PostgresServer, start_postgres, temporary_directory
+
+
+class MakeServer(Protocol):
+    def __call__(
+        self,
+        *plants: str,
+        environment: Mapping[str, str] = ...,
+    ) -> GrpcServer: ...
+
+
+@pytest.fixture
+def make_server(database_url: str, tmp_path: Path) -> Iterator[MakeServer]:
+    """Makes servers over the test's database, with faults or bugs planted; ends them all."""
+    with ExitStack() as stack:
+
+        def make(*plants: str, environment: Mapping[str, str] = MappingProxyType({})) -> GrpcServer:
+            module: Sequence[str] = ("server",)
+            if plants:
+                module = ("tests.faults.planted", *plants)
+            server = GrpcServer(database_url, tmp_path, module=module, environment=environment)
+            return stack.enter_context(server)
+
+        yield make
+
+
+@pytest.fixture
+def server(make_server: MakeServer) -> GrpcServer:
+    """A running server."""
+    server = make_server()
+    server.start()
+    return server
+
+
+@pytest.fixture
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """Chance that a failed run can have again: the seed is in its report."""
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed of {request.node.name}: {seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture(scope="session")
+def faults_postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL that waits for the disk, for tests that kill its clients."""
+    with temporary_directory() as directory:
+        server = start_postgres(directory, durable=True)
+        try:
+            yield server
+        finally:
+            server.stop(immediate=True)
+
+
+@pytest.fixture
+def postgresql_url(faults_postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database that keeps what it committed."""
+    name = f"faults_{uuid.uuid4().hex}"
+    yield faults_postgres.create_database(name)
+    faults_postgres.drop_database(name)

@@ -1,0 +1,249 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert
+from sqlalchemy.exc import DBAPIError
+
+from server.storage import database as module
+from server.storage import schema
+from server.storage.database import (
+    Database,
+    UnknownOutcomeError,
+    UnsafeDatabaseError,
+    commit,
+    sqlite_is_safe,
+)
+
+_SQLITE_VERSIONS = [
+    ((3, 37, 0), False),
+    ((3, 44, 5), False),
+    ((3, 44, 6), True),
+    ((3, 44, 9), True),
+    ((3, 45, 0), False),
+    ((3, 49, 2), False),
+    ((3, 50, 6), False),
+    ((3, 50, 7), True),
+    ((3, 51, 0), False),
+    ((3, 51, 2), False),
+    ((3, 51, 3), True),
+    ((3, 52, 0), True),
+    ((4, 0, 0), True),
+]
+
+
+@pytest.mark.parametrize(("version", "safe"), _SQLITE_VERSIONS)
+def test_only_a_sqlite_that_keeps_its_log_is_used(version: tuple[int, ...], safe: bool) -> None:
+    assert sqlite_is_safe(version) == safe
+    if safe:
+        module._require_safe_sqlite(version)
+    else:
+        with pytest.raises(UnsafeDatabaseError, match=r"pysqlite3 0\.6\.1"):
+            module._require_safe_sqlite(version)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://", "in memory keeps nothing"),
+        ("sqlite:///:memory:", "in memory keeps nothing"),
+        ("mysql://localhost/giftcard", "mysql is not supported"),
+        ("oracle://localhost/giftcard", "oracle is not supported"),
+    ],
+)
+def test_other_databases_are_refused(url: str, message: str) -> None:
+    with pytest.raises(UnsafeDatabaseError, match=message):
+        Database(url)
+
+
+_OPENS = """
+import sys
+from server.storage.database import Database, UnsafeDatabaseError
+try:
+    Database(sys.argv[1])
+except UnsafeDatabaseError as error:
+    print(error)
+else:
+    print("opened")
+"""
+
+
+def _opened_elsewhere(url: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _OPENS, url], capture_output=True, text=True, check=True,
+        cwd=Path(module.__file__).parents[2],
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_a_second_process_cannot_open_the_same_file(sqlite_url: str) -> None:
+    first = Database(sqlite_url)
+    assert "Another process has" in _opened_elsewhere(sqlite_url)
+    with pytest.raises(UnsafeDatabaseError, match="Another process has"):
+        Database(sqlite_url)
+    first.close()
+    assert _opened_elsewhere(sqlite_url).strip() == "opened"
+    Database(sqlite_url).close()
+
+
+def test_production_refuses_a_postgresql_that_may_forget(postgresql_url: str) -> None:
+    # The tests' own server runs without fsync; a role may be set to forget as well.
+    with pytest.raises(UnsafeDatabaseError, match=r"fsync=off.*Set fsync to on"):
+        Database(postgresql_url, production=True)
+    Database(postgresql_url).close()
+
+
+_PRAGMAS = [
+    ("writer", "journal_mode", "wal"),
+    ("writer", "synchronous", 2),
+    ("writer", "foreign_keys", 1),
+    ("writer", "trusted_schema", 0),
+    ("writer", "cell_size_check", 1),
+    ("writer", "busy_timeout", 5000),
+    ("writer", "query_only", 0),
+    ("reader", "query_only", 1),
+    ("reader", "wal_autocheckpoint", 0),
+    ("reader", "trusted_schema", 0),
+    ("reader", "busy_timeout", 5000),
+]
+
+
+@pytest.mark.parametrize(("engine", "name", "value"), _PRAGMAS)
+def test_sqlite_pragmas_are_in_force(
+    sqlite_url: str, engine: str, name: str, value: object
+) -> None:
+    database = Database(sqlite_url)
+    connect = database.connect_writer if engine == "writer" else database.connect_reader
+    for _ in range(2):
+        with connect() as connection:
+            assert connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() == value
+    database.close()
+
+
+_SETTINGS = [
+    ("writer", "transaction_isolation", "read committed"),
+    ("writer", "transaction_read_only", "off"),
+    ("reader", "transaction_isolation", "repeatable read"),
+    ("reader", "transaction_read_only", "on"),
+    ("writer", "lock_timeout", "2s"),
+    ("writer", "statement_timeout", "5s"),
+    ("writer", "idle_in_transaction_session_timeout", "10s"),
+    ("writer", "synchronous_commit", "on"),
+]
+
+
+@pytest.mark.parametrize(("engine", "name", "value"), _SETTINGS)
+def test_postgresql_settings_are_in_force(
+    postgres_on_disk: str, engine: str, name: str, value: str
+) -> None:
+    database = Database(postgres_on_disk)
+    connect = database.connect_writer if engine == "writer" else database.connect_reader
+    with connect() as connection:
+        assert connection.exec_driver_sql(f"SHOW {name}").scalar_one() == value
+    database.close()
+
+
+@pytest.fixture
+def postgres_on_disk(postgresql_url: str) -> str:
+    """As an operator leaves it: our tests' own server switches off what costs time."""
+    database = Database(postgresql_url)
+    with database.writer.begin() as connection:
+        name = database.url.database
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET synchronous_commit = on')
+    database.close()
+    return postgresql_url
+
+
+def test_readers_cannot_write(database: Database) -> None:
+    row = {"id": "x", "create_time": 1}
+    with database.connect_reader() as connection, pytest.raises(DBAPIError, match=r"read.?only"):
+        connection.execute(insert(schema.history).values(row))
+
+
+def test_a_reader_sees_one_instant(database: Database) -> None:
+    with database.connect_reader() as connection:
+        count = schema.history.select()
+        before = connection.execute(count).all()
+        with database.writer.begin() as writer:
+            writer.execute(insert(schema.history).values({"id": "x", "create_time": 1}))
+        assert connection.execute(count).all() == before
+        connection.rollback()
+        assert len(connection.execute(count).all()) == len(before) + 1
+
+
+_TRIGGER = """
+CREATE FUNCTION complain() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE {level} 'not so sure'; RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER complain AFTER INSERT ON history
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION complain();
+"""
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ("EXCEPTION", "COMMIT failed"),
+        ("WARNING", "COMMIT answered with a warning"),
+        ("NOTICE", None),
+    ],
+)
+def test_postgresql_commit_that_complains_is_unknown(
+    postgresql_url: str, level: str, message: str | None
+) -> None:
+    database = Database(postgresql_url)
+    with database.writer.begin() as connection:
+        schema.metadata.create_all(connection)
+        connection.exec_driver_sql(_TRIGGER.format(level=level))
+    with database.connect_writer() as connection:
+        connection.execute(insert(schema.history).values({"id": "x", "create_time": 1}))
+        if message is None:
+            commit(connection)
+        else:
+            with pytest.raises(UnknownOutcomeError, match=message):
+                commit(connection)
+    database.close()
+
+
+def test_a_warning_before_commit_does_not_make_it_unknown(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    with database.connect_writer() as connection:
+        connection.exec_driver_sql("DO $$ BEGIN RAISE WARNING 'earlier'; END $$")
+        assert connection.info["notices"] == ["earlier"]
+        commit(connection)
+    database.close()
+
+
+def test_postgresql_that_is_gone_at_commit_is_unknown(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    with database.connect_writer() as connection:
+        identity = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        with database.connect_writer() as other:
+            other.exec_driver_sql(f"SELECT pg_terminate_backend({identity})")
+        with pytest.raises(UnknownOutcomeError, match="COMMIT failed"):
+            commit(connection)
+    database.close()
+
+
+def test_sqlite_commit_that_fails_is_unknown(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    with database.writer.begin() as connection:
+        schema.metadata.create_all(connection)
+    with database.connect_writer() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = 1")
+        connection.exec_driver_sql(
+            "INSERT INTO hold_line VALUES ('no such hold', 'account', 1, 1, 5, 5)"
+        )
+        with pytest.raises(UnknownOutcomeError, match="COMMIT failed"):
+            commit(connection)
+    database.close()
+
+
+def test_commit_makes_it_durable_for_others(database: Database) -> None:
+    with database.connect_writer() as connection:
+        connection.execute(insert(schema.history).values({"id": "x", "create_time": 1}))
+        commit(connection)
+    with database.connect_reader() as connection:
+        ids = {row.id for row in connection.execute(schema.history.select())}
+    assert "x" in ids
