@@ -43,9 +43,9 @@ INSERT INTO entry (card_id, sequence, cell, transaction_id, balance_after, held_
 INSERT INTO hold (id, card_id, cell, merchant_id, book, client_id, transaction_id, state,
     requested, authorized, captured, exclusive, expire_time, create_time)
   SELECT {id}, {owner}, 7, {merchant}, 1, 'c', {id}, 1, 5, 5, 0, 0, n, n FROM numbers;
-INSERT INTO ledger_commit (id, merchant_id, book, cell, first_sequence, count, commit_time,
-    previous, hash)
-  SELECT {id}, {merchant}, 1, 7, n, 1, n, '', '' FROM numbers
+INSERT INTO ledger_commit (id, merchant_id, book, cell, first_sequence, count,
+    first_transaction_id, last_transaction_id, commit_time, previous, hash)
+  SELECT {id}, {merchant}, 1, 7, n, 1, {id}, {id}, n, '', '' FROM numbers
 """
 _SQLITE = {
     "numbers": "WITH RECURSIVE numbers(n) AS"

@@ -61,7 +61,8 @@ _GOOD: dict[str, dict[str, Any]] = {
     },
     "ledger_commit": {
         "id": "k1", "merchant_id": "m1", "book": 1, "cell": 7, "first_sequence": 1, "count": 1,
-        "commit_time": 1, "previous": "", "hash": "x",
+        "first_transaction_id": "t1", "last_transaction_id": "t1", "commit_time": 1,
+        "previous": "", "hash": "x",
     },
     "feed_head": {
         "merchant_id": "m1", "book": 1, "cell": 7, "head": 1, "hash": "x", "commit_time": 1,
