@@ -171,7 +171,6 @@ def test_a_merchant_is_set_up_from_nothing(giftcard: Giftcard) -> None:
 
 
 @pytest.mark.usefixtures("demo_loaded")
-@pytest.mark.usefixtures("demo_loaded")
 def test_a_client_is_stopped_and_let_in_again(giftcard: Giftcard) -> None:
     for command, state in (("disable", "DISABLED"), ("enable", "ENABLED")):
         done = giftcard("admin", "client", command, "cp", *M, "--reason", "stolen")
@@ -182,6 +181,7 @@ def test_a_client_is_stopped_and_let_in_again(giftcard: Giftcard) -> None:
         assert set(states.values()) == {"ENABLED"}
 
 
+@pytest.mark.usefixtures("demo_loaded")
 def test_a_secret_is_shown_once(giftcard: Giftcard) -> None:
     made = giftcard("admin", "token", "create", "cp", *M, "--request-id", "t-1")
     first = _ok(made)

