@@ -19,7 +19,10 @@ MESSAGES: Final[dict[str, str]] = {
     "API_CLIENT_NOT_FOUND": "No API client has this name.",
     "CREDENTIAL_NOT_FOUND": "No credential has this name.",
     "CODE_EXISTS": "Another gift card already has this code. Choose another code.",
-    "RESOURCE_EXISTS": "A resource with this name exists already.",
+    "RESOURCE_EXISTS": (
+        "A resource with this name or login exists already, or the client has as many usable"
+        " credentials of this kind as it may have: revoke one first."
+    ),
     "REQUEST_ID_REUSED": (
         "This request id was used for another request. Send a new request id, or the first request."
     ),

@@ -185,8 +185,10 @@ class GiftCardService:
         self, request: v1.LookupTransactionRequest, call: Call
     ) -> v1.LookupTransactionResponse:
         envelope = await self._intaker.envelope(request, call, c.LookupRequest(request.seal))
-        answer = await self._bridge.decide(envelope)
-        return render.lookup(answer.record)
+        record = (await self._bridge.decide(envelope)).record
+        if record is None:
+            return v1.LookupTransactionResponse(state=v1.LookupTransactionResponse.NOT_SEEN)
+        return await self._reads.found(record, call)
 
 
 def code_format(program: Program) -> codes.CodeFormat:

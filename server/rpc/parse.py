@@ -90,7 +90,7 @@ def _policy(request: v1.CreateGiftCardRequest | v1.IssueGiftCardRequest) -> c.Po
         request.return_allowed if request.HasField("return_allowed") else None,
         request.partial_redeem_allowed if request.HasField("partial_redeem_allowed") else None,
         fields.text(request.batch, "batch"),
-        fields.text(request.customer, "customer"),
+        fields.customer(request.customer, "customer"),
         fields.text(request.external_reference, "external_reference"),
         fields.labels(dict(request.labels), "labels"),
     )
@@ -299,7 +299,7 @@ def update(request: v1.UpdateGiftCardRequest, intake: Intake) -> c.Command:
         if path not in UPDATABLE and path != "pin":
             raise InvalidField(
                 "update_mask",
-                f"{path[:64]} cannot be updated. It may name: {', '.join(UPDATABLE)}.",
+                f"{path[:64]} cannot be updated. It may name: {', '.join(UPDATABLE)}, pin.",
             )
     if not paths:
         raise InvalidField("update_mask", "Names nothing to update.")
@@ -321,7 +321,7 @@ def update(request: v1.UpdateGiftCardRequest, intake: Intake) -> c.Command:
         card.return_allowed if card.HasField("return_allowed") else None,
         card.partial_redeem_allowed if card.HasField("partial_redeem_allowed") else None,
         fields.text(card.batch, "gift_card.batch"),
-        fields.text(card.customer, "gift_card.customer"),
+        fields.customer(card.customer, "gift_card.customer"),
         fields.text(card.external_reference, "gift_card.external_reference"),
         fields.labels(dict(card.labels), "gift_card.labels"),
     )

@@ -1,6 +1,7 @@
 """Stored facts to messages.  First answers and replays come through the same functions, from
 the same record, so they cannot differ."""
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Any, Final
 
@@ -336,17 +337,15 @@ def transfer(answered: Answered) -> v1.TransferBalanceResponse:
     )
 
 
-def lookup(record: Record | None) -> v1.LookupTransactionResponse:
+def lookup(found: Described, cards: Iterable[Card], now: int) -> v1.LookupTransactionResponse:
     states = v1.LookupTransactionResponse
-    if record is None:
-        return states(state=states.NOT_SEEN)
     state = {
         TransactionState.APPROVED: states.APPROVED,
         TransactionState.REFUSED: states.REFUSED,
         TransactionState.SEALED: states.SEALED,
-    }[record.state]
+    }[found.record.state]
     return states(
         state=state,
-        transaction=transaction_message(record),
-        gift_cards=[card_message(view) for view in record.result.cards],
+        transaction=described_transaction(found),
+        gift_cards=[card_now(card, now) for card in cards],
     )

@@ -108,16 +108,10 @@ class PasswordVerifier:
 
         A stored hash that is no Argon2id hash fits no password.
         """
-        encoded = _bytes(password)
-        if not 1 <= len(encoded) <= PASSWORD_BYTES_MAX:
-            return False
-        known_hash = self._unknown_user_hash if stored_hash is None else stored_hash
-        cache_entry = hmac.digest(
-            self._cache_key, f"{len(known_hash)}:{known_hash}".encode() + encoded, "sha256"
-        )
-        answer = self._remembered(cache_entry)
+        answer = self.remembered_answer(password, stored_hash)
         if answer is not None:
             return answer
+        known_hash, encoded, cache_entry = self._entry(password, stored_hash)
         with self._slots:
             # While this call waited for its turn, another may have found the answer.
             answer = self._remembered(cache_entry)
@@ -130,6 +124,19 @@ class PasswordVerifier:
                 )
                 (self._right if answer else self._wrong).add(cache_entry, kept_until)
         return answer
+
+    def remembered_answer(self, password: str, stored_hash: str | None) -> bool | None:
+        """What `verify_password` answers without any Argon2id, or None.  Never blocks for long."""
+        _, encoded, cache_entry = self._entry(password, stored_hash)
+        if not 1 <= len(encoded) <= PASSWORD_BYTES_MAX:
+            return False
+        return self._remembered(cache_entry)
+
+    def _entry(self, password: str, stored_hash: str | None) -> tuple[str, bytes, bytes]:
+        encoded = _bytes(password)
+        known_hash = self._unknown_user_hash if stored_hash is None else stored_hash
+        message = f"{len(known_hash)}:{known_hash}".encode() + encoded
+        return known_hash, encoded, hmac.digest(self._cache_key, message, "sha256")
 
     def _remembered(self, cache_entry: bytes) -> bool | None:
         with self._lock:

@@ -207,6 +207,7 @@ def _sqlite_engine(url: URL, pragmas: dict[str, Any]) -> Engine:
         # The driver's own BEGIN is deferred; ours below is immediate.
         dbapi_connection.isolation_level = None
         cursor = dbapi_connection.cursor()
+        _require_sqlite_file(cursor)
         for name, value in pragmas.items():
             cursor.execute(f"PRAGMA {name}={value}")
             found = cursor.execute(f"PRAGMA {name}").fetchone()[0]
@@ -224,6 +225,17 @@ def _sqlite_engine(url: URL, pragmas: dict[str, Any]) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _require_sqlite_file(cursor: Any) -> None:
+    try:
+        cursor.execute("PRAGMA schema_version")  # reads the file's first page
+    except pysqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_NOTADB":
+            raise
+        raise UnsafeDatabaseError(
+            "The file that GIFTCARD_DATABASE_URL names is no SQLite database."
+        ) from error
 
 
 def _postgresql_engine(url: URL, options: str) -> Engine:

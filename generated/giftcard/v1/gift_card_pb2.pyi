@@ -903,7 +903,9 @@ class Entry(_message.Message):
     sequence: _builtins.int
     """Position in the card's chain, from 1, without gaps."""
     hash: _builtins.bytes
-    """SHA-256 over this entry and the hash of the card's entry before it."""
+    """SHA-256 over the transaction, this entry and the hash of the card's entry before it. Present in
+    answers of GetTransaction, ListTransactions and LookupTransaction.
+    """
     @_builtins.property
     def amount(self) -> Global___Money:
         """Change of the balance: positive into the card, negative out of it, zero when only holds or
