@@ -46,7 +46,7 @@ class CardReads:
     async def _get(self, request: v1.GetGiftCardRequest, call: Call) -> v1.GiftCard:
         card_id = fields.opaque_name(request.name, "giftCards", "name")
         card = await self._bridge.card(CardQuery(call.caller, c.CardRef(id=card_id)))
-        return render.card_now(card, self._clock())
+        return v1.GiftCard(**render.card_now(card, self._clock()))
 
     async def _lookup(
         self, request: v1.LookupGiftCardRequest, call: Call
@@ -58,8 +58,8 @@ class CardReads:
         checked = None
         if card.pin_hash is not None:
             checked = await self._check_pin(card, card.pin_hash, intake.pins.get(ref), call)
-        message = render.card_message(checked) if checked else render.card_now(card, self._clock())
-        return v1.LookupGiftCardResponse(gift_card=message)
+        shown = render.card_fields(checked) if checked else render.card_now(card, self._clock())
+        return v1.LookupGiftCardResponse(gift_card=shown)
 
     async def _check_pin(
         self, card: Card, stored: str, pin: str | None, call: Call
@@ -129,7 +129,7 @@ class CardReads:
         if found is None:
             raise Rejected("HOLD_NOT_FOUND")
         hold, unit = found
-        return render.hold_now(hold, unit, caller.merchant_id, self._clock())
+        return v1.Hold(**render.hold_now(hold, unit, caller.merchant_id, self._clock()))
 
     async def _list_holds(self, request: v1.ListHoldsRequest, call: Call) -> v1.ListHoldsResponse:
         size = fields.page_size(request.page_size)
@@ -173,7 +173,7 @@ class CardReads:
         )
         if not found:
             raise Rejected("TRANSACTION_NOT_FOUND")
-        return render.described_transaction(found[0])
+        return v1.Transaction(**render.described_transaction(found[0]))
 
     async def _list_transactions(
         self, request: v1.ListTransactionsRequest, call: Call
