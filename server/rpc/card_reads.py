@@ -47,7 +47,7 @@ class CardReads:
     async def _get(self, request: v1.GetGiftCardRequest, call: Call) -> v1.GiftCard:
         card_id = fields.opaque_name(request.name, "giftCards", "name")
         card = await self._bridge.card(CardQuery(call.caller, c.CardRef(id=card_id)))
-        return render.card_now(card, self._clock())
+        return v1.GiftCard(**render.card_now(card, self._clock()))
 
     async def _lookup(
         self, request: v1.LookupGiftCardRequest, call: Call
@@ -59,8 +59,8 @@ class CardReads:
         checked = None
         if card.pin_hash is not None:
             checked = await self._check_pin(card, card.pin_hash, intake.pins.get(ref), call)
-        message = render.card_message(checked) if checked else render.card_now(card, self._clock())
-        return v1.LookupGiftCardResponse(gift_card=message)
+        shown = render.card_fields(checked) if checked else render.card_now(card, self._clock())
+        return v1.LookupGiftCardResponse(gift_card=shown)
 
     async def _check_pin(
         self, card: Card, stored: str, pin: str | None, call: Call
@@ -130,7 +130,7 @@ class CardReads:
         if found is None:
             raise Rejected("HOLD_NOT_FOUND")
         hold, unit = found
-        return render.hold_now(hold, unit, caller.merchant_id, self._clock())
+        return v1.Hold(**render.hold_now(hold, unit, caller.merchant_id, self._clock()))
 
     async def _list_holds(self, request: v1.ListHoldsRequest, call: Call) -> v1.ListHoldsResponse:
         size = fields.page_size(request.page_size)
@@ -165,7 +165,7 @@ class CardReads:
         self, request: v1.GetTransactionRequest, call: Call
     ) -> v1.Transaction:
         name = fields.opaque_name(request.name, "transactions", "name")
-        return render.described_transaction(await self._described(name, call))
+        return v1.Transaction(**render.described_transaction(await self._described(name, call)))
 
     async def _described(self, transaction_id: str, call: Call) -> queries.Described:
         caller = call.caller

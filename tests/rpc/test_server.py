@@ -179,7 +179,7 @@ PLANTS: Final[dict[str, tuple[Callable[[Any], Any], str, Callable[[Any], Any]]]]
     ),
     "read": (lambda server: server._bridge, "read", lambda card: v1.ListGiftCardsRequest()),
     "query": (lambda server: queries, "holds_page", lambda card: v1.ListHoldsRequest()),
-    "answer": (lambda server: render, "transaction_message", redeem),
+    "answer": (lambda server: render, "transaction_fields", redeem),
 }  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def test_a_defect_after_the_decision_does_not_undo_it(
     """So the sentence must not claim that nothing was done."""
     card = alone.issue(100)
     with monkeypatch.context() as patch:
-        patch.setattr(render, "transaction_message", _fail)
+        patch.setattr(render, "transaction_fields", _fail)
         assert alone.call(redeem(card, "half")).code == "INTERNAL"
     assert "Nothing was done" not in FIXED
     again = alone.call(redeem(card, "half"))
