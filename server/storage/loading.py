@@ -109,17 +109,19 @@ def attach_accounts(connection: Connection, cards: dict[str, Card], cells: Seque
         if account.held:
             holding.add(account.card_id)
     if holding:
-        for hold in load_holds(connection, "card_id", sorted(holding), cells):
-            if hold.state is HoldState.OPEN:
-                cards[hold.card_id].holds.append(hold)
+        # An index has the open ones only: a card may have had any number of holds.
+        rows = select_in(
+            connection, schema.hold, HOLD_COLUMNS, "card_id", sorted(holding), cells,
+            where=schema.HOLD_IS_OPEN, order="id",
+        )  # fmt: skip
+        for hold in attach_lines(connection, rows, cells):
+            cards[hold.card_id].holds.append(hold)
 
 
-def load_holds(
-    connection: Connection, key: str, values: Sequence[str], cells: Sequence[int]
-) -> list[Hold]:
-    if not values:
+def load_holds(connection: Connection, ids: Sequence[str], cells: Sequence[int]) -> list[Hold]:
+    if not ids:
         return []
-    rows = select_in(connection, schema.hold, HOLD_COLUMNS, key, values, cells, order="id")
+    rows = select_in(connection, schema.hold, HOLD_COLUMNS, "id", ids, cells, order="id")
     return attach_lines(connection, rows, cells)
 
 

@@ -186,7 +186,7 @@ def test_a_changed_card_is_written_over(written: tuple[Database, Card, Record]) 
     expected = _as_stored(card) | {"holds": []}
     assert asdict(stored) == expected
     with database.connect_reader() as connection:
-        (ended,) = loading.load_holds(connection, "id", [hold.id], [_CELL])
+        (ended,) = loading.load_holds(connection, [hold.id], [_CELL])
     assert asdict(ended) == asdict(hold)
 
 
