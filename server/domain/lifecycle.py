@@ -172,7 +172,9 @@ def _sell(
     }
     decision.requested = decision.approved = amount
     decision.card_changes.append((card, changes))
-    account = rules.account_for(world, decision, card, origin, expire_time, now)
+    account = rules.account_for(
+        world, decision, card, origin, expire_time, envelope.location.entity, now
+    )
     source, movement = _source(envelope, origin, Movement.SOLD)
     decision.move_in(account, source, amount, movement)
 
@@ -202,7 +204,9 @@ def load(world: World, envelope: Envelope, command: LoadGiftCard, now: int) -> D
     decision = Decision(unit=card.unit, requested=amount, approved=amount, cards=[card])
     release_expired(decision, card, now)
     rules.forget_pin_failures(decision, card)
-    account = rules.account_for(world, decision, card, command.origin, expire_time, now)
+    account = rules.account_for(
+        world, decision, card, command.origin, expire_time, envelope.location.entity, now
+    )
     source, movement = _source(envelope, command.origin, Movement.LOADED)
     decision.move_in(account, source, amount, movement)
     return decision
@@ -291,7 +295,9 @@ def adjust(world: World, envelope: Envelope, command: AdjustGiftCard, now: int) 
     release_expired(decision, card, now)
     if amount > 0:
         rules.require_room(card, amount, now)
-        account = rules.account_for(world, decision, card, Origin.PAID, None, now)
+        account = rules.account_for(
+            world, decision, card, Origin.PAID, None, envelope.location.entity, now
+        )
         decision.move_in(account, ADJUSTMENT, amount, Movement.ADJUSTED)
         return decision
     available = card.available(now)

@@ -152,14 +152,19 @@ def account_for(
     card: Card,
     origin: Origin,
     expire_time: int | None,
+    entity: str,
     now: int,
 ) -> Account:
-    """The tranche with this origin and expiry, made when there is none: a plain card has one."""
+    """The tranche with this origin, expiry and debtor, made when there is none: a plain card has
+    one."""
     pending = [account for owner, account in decision.new_accounts if owner is card]
     for account in (*card.accounts, *pending):
-        if account.origin is origin and account.expire_time == expire_time:
+        if (account.origin, account.expire_time, account.entity) == (origin, expire_time, entity):
             return account
-    account = Account(world.new_id(now, card.id), card.id, origin, expire_time, is_new=True)
+    account = Account(
+        world.new_id(now, card.id), card.id, origin, expire_time,
+        entity=entity, create_time=now, is_new=True,
+    )  # fmt: skip
     decision.new_accounts.append((card, account))
     return account
 

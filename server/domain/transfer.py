@@ -31,7 +31,9 @@ def move_between(
     decision.cards.append(target)
     release_expired(decision, target, now)
     for account, part in rules.allocate(source, amount, now):
-        twin = rules.account_for(world, decision, target, account.origin, account.expire_time, now)
+        twin = rules.account_for(
+            world, decision, target, account.origin, account.expire_time, account.entity, now
+        )
         decision.move_out(account, IN_TRANSIT, part, Movement.TRANSFERRED)
         decision.move_in(twin, IN_TRANSIT, part, Movement.TRANSFERRED)
 

@@ -203,7 +203,7 @@ def _with_etag(books: Books, envelope: Envelope) -> Envelope:
 # The queue
 
 
-def _queue(books: Books, urgent: int, ordinary: int, **limits: int) -> Ledger:
+def _queue(books: Books, urgent: int, ordinary: int, **limits: Any) -> Ledger:
     ledger = Ledger(books.ledger._database, BatchProcessor(
         clock=books.clock, new_id=lambda now, like: new_id(now), pin_matches=pin_matches
     ), **limits)  # fmt: skip

@@ -51,8 +51,10 @@ def _card() -> Card:
         head="ab" * 32, is_new=True,
     )  # fmt: skip
     card.accounts = [
-        Account(_ACCOUNT_ID, card.id, Origin.PROMO, 21, 2_200, 2_300 - 200, is_new=True)
-    ]
+        Account(
+            _ACCOUNT_ID, card.id, Origin.PROMO, 21, 2_200, 2_100, "west", 22, is_new=True
+        )
+    ]  # fmt: skip
     card.holds = [
         Hold(
             _HOLD_ID, card.id, "till", 2_500, 2_400, True, "sale 1", 26, 25,
