@@ -193,7 +193,7 @@ class _Page:
             if posting[3] is not None:
                 taken[posting[3]] -= self._posting(books, posting, transaction.decided_time)
         check("entry", key, "balance_after", row[4], sum(books.balances.values()))
-        held = self._holds.follow(books.card, books.accounts, transaction[:7], taken)
+        held = self._holds.follow(books.card, books.balances, transaction[:7], taken)
         check("entry", key, "held_after", row[5], held)
 
     def _posting(self, books: _Books, posting: Row, decided_time: int) -> int:
