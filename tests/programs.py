@@ -19,6 +19,7 @@ PROGRAMS: Final[dict[str, dict[str, Any]]] = {
     "MONTH": {"validity_months": 1},
     "SUMMER": {"valid_until": "2026-08-31"},
     "EURO": {"unit": "EUR"},
+    "PIN": {"pin_required": True},
     "GONE": {"retired": True},
 }
 HOLD_SECONDS: Final = 7 * 24 * 3600

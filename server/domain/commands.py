@@ -2,8 +2,9 @@
 
 The fields of a command and of its context, and nothing else, make the fingerprint by which a
 replay is told from a reused request id.  So no secret, no clock and nothing random stands in a
-command: a code appears as its keyed hash, and what the edge makes up (a generated code, the id
-of a new card, the PIN typed at the till) travels beside it in the `Envelope`.
+command: a code appears as its keyed hash, so does a PIN that is to be set (`new_pin`), and what
+the edge makes up (a generated code, the id of a new card) or what only proves who asks (the PIN
+typed at the till) travels beside it in the `Envelope`.
 """
 
 from dataclasses import dataclass, field
@@ -88,6 +89,7 @@ class CreateGiftCard(Command):
     program: str
     code_hash: str
     policy: Policy
+    new_pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class IssueGiftCard(Command):
     amount: Amount
     origin: Origin = Origin.PAID
     tranche_valid_until: str | None = None
+    new_pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +238,7 @@ class UpdateGiftCard(_OneCard):
     fields: tuple[str, ...]
     policy: Policy
     etag: str = ""
+    new_pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

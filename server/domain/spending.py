@@ -122,6 +122,7 @@ def redeem_many(world: World, envelope: Envelope, command: RedeemGiftCards, now:
         rules.require_valid(card, now)
     for card in cards:
         rules.require_unit(card.unit, command.amount)
+    for card in cards:
         rules.require_not_held_by_other(card, caller, now)
     amount = command.amount.minor_units
     approved = _approve(sum(card.available(now) for card in cards), amount, command.allow_partial)

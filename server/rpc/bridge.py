@@ -9,6 +9,7 @@ A caller that has gone away changes nothing: its future is simply no longer wait
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,12 @@ from server.domain.commands import Envelope
 from server.domain.errors import DomainError, Rejected
 from server.domain.model import Card
 from server.ledger.batch import Answer
-from server.ledger.engine import Batch, Failure, Ledger, Outcome
+from server.ledger.engine import OUTCOME_UNKNOWN, Batch, Failure, Ledger, Outcome
 from server.ledger.reader import CardQuery, Query, Reader
 
 Value = TypeVar("Value")
+
+logger = logging.getLogger("giftcard.bridge")
 
 _READS_WAITING_MAX = 4000
 
@@ -133,7 +136,13 @@ class Bridge:
         return self._ledger.complete(batch)
 
     def _end_batch(self, batch: Batch, outcomes: "asyncio.Future[list[Outcome]]") -> None:
-        for future, outcome in zip(batch.tokens, outcomes.result(), strict=True):
+        answers: list[Outcome] = [OUTCOME_UNKNOWN] * len(batch.tokens)
+        try:
+            answers = outcomes.result()
+        except Exception:
+            # Nobody may wait for ever, nor the queue stand still, because of our own mistake.
+            logger.exception("a batch broke off: its outcome is unknown")
+        for future, outcome in zip(batch.tokens, answers, strict=True):
             if not future.done():
                 future.set_result(outcome)
         self._writing.done(len(batch.tokens), more=self._ledger.queued > 0)
@@ -179,7 +188,7 @@ class Bridge:
         late = [future for future, since in self._waiting.items() if since < limit]
         for future in late:
             if not future.done():
-                future.set_result(Failure("OUTCOME_UNKNOWN"))
+                future.set_result(OUTCOME_UNKNOWN)
         return len(late)
 
 

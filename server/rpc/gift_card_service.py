@@ -9,7 +9,7 @@ from giftcard import v1
 
 from server.domain import code as codes
 from server.domain import commands as c
-from server.domain.errors import InvalidField, Rejected
+from server.domain.errors import Rejected
 from server.domain.model import Program
 from server.domain.record import Record
 from server.ledger.batch import Answer
@@ -131,8 +131,6 @@ class GiftCardService:
     ) -> tuple[Answer, str]:
         """Adds what a new card needs: an id, its code (given or generated) and its PIN."""
         program = await self._directory.program(call.caller.merchant_id, command.program)
-        if program.pin_required and not request.pin:
-            raise InvalidField("pin", "Is required by the program.")
         pin = fields.pin(request.pin, "pin") if request.pin else None
         for attempt in range(1, _GENERATED_CODE_TRIES + 1):
             code = request.code or codes.generate(code_format(program), secrets.randbelow)

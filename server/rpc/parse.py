@@ -70,6 +70,13 @@ class Intake:
             self.aliases[stable] = tuple(other.hex() for other in others)
         return stable
 
+    def new_pin(self, value: str, request_id: str, field: str) -> str:
+        """What stands in the command for the PIN that it sets; empty where it sets none."""
+        if not value:
+            return ""
+        pin = fields.pin(value, field)
+        return self._keys.new_pin_mark(self._caller.merchant_id, request_id, pin).hex()
+
 
 def _policy(request: v1.CreateGiftCardRequest | v1.IssueGiftCardRequest) -> c.Policy:
     valid_from = fields.optional_date(
@@ -101,6 +108,7 @@ def create(request: v1.CreateGiftCardRequest, intake: Intake) -> c.Command:
         fields.chosen_name(request.program, "programs", "program"),
         intake.code(request.code, "code") if request.code else "",
         _policy(request),
+        intake.new_pin(request.pin, request.request_id, "pin"),
     )
 
 
@@ -116,6 +124,7 @@ def issue(request: v1.IssueGiftCardRequest, intake: Intake) -> c.Command:
             request.HasField("tranche_expire_date"),
             "tranche_expire_date",
         ),
+        intake.new_pin(request.pin, request.request_id, "pin"),
     )
 
 
@@ -325,5 +334,12 @@ def update(request: v1.UpdateGiftCardRequest, intake: Intake) -> c.Command:
         fields.text(card.external_reference, "gift_card.external_reference"),
         fields.labels(dict(card.labels), "gift_card.labels"),
     )
-    etag = fields.text(card.etag, "gift_card.etag")
-    return c.UpdateGiftCard(c.CardRef(id=name), tuple(sorted(set(paths))), policy, etag)
+    # What is not masked is not meant, whatever was sent along: the command does not have it.
+    meant = {path: getattr(policy, UPDATABLE[path]) for path in paths if path in UPDATABLE}
+    return c.UpdateGiftCard(
+        c.CardRef(id=name),
+        tuple(sorted(set(paths))),
+        c.Policy(**meant),
+        fields.text(card.etag, "gift_card.etag"),
+        intake.new_pin(card.pin, request.request_id, "gift_card.pin") if "pin" in paths else "",
+    )

@@ -19,8 +19,8 @@ _CARD_KEYS: Final = ("id", "cell")
 #: Everything about a card that an operation may change; identity and program never do.
 _CARD_CHANGEABLE: Final = loading.CARD_COLUMNS[8:]
 _ACCOUNT_INSERT: Final = (
-    *loading.ACCOUNT_COLUMNS, "cell", "merchant_id", "book", "unit", "entity_code",
-    "program_id", "program_version", "create_time",
+    *loading.ACCOUNT_COLUMNS, "cell", "merchant_id", "book", "unit", "program_id",
+    "program_version",
 )  # fmt: skip
 _HOLD_INSERT: Final = (*loading.HOLD_COLUMNS, "cell", "merchant_id", "book", "transaction_id")
 _RECORD_INSERT: Final = (*loading.RECORD_COLUMNS, "commit_id", "ordinal", "replays")
@@ -35,7 +35,7 @@ _ENTRY_INSERT: Final = (
 )  # fmt: skip
 _CODE_INSERT: Final = (
     "code_hash", "cell", "merchant_id", "book", "card_id", "kind", "state", "last_four",
-    "ciphertext", "key_version", "create_time",
+    "ciphertext", "key_version", "normalization", "create_time",
 )  # fmt: skip
 _COMMIT_INSERT: Final = (
     "id", "merchant_id", "book", "cell", "first_sequence", "count",
@@ -47,6 +47,8 @@ _FEED_VALUES: Final = ("head", "hash", "commit_time")
 
 PRIMARY_CODE: Final = 1
 CODE_USABLE: Final = 1
+#: The rule of `server.domain.code.normalize`.
+OWN_NORMALIZATION: Final = 1
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ def _write_cards(connection: Connection, changes: Changes) -> None:
         connection, schema.code, _CODE_INSERT,
         [
             (m.code_hash, c.cell, c.merchant_id, int(c.book), c.id, PRIMARY_CODE, CODE_USABLE,
-             m.last_four, m.ciphertext, m.key_version, c.create_time)
+             m.last_four, m.ciphertext, m.key_version, OWN_NORMALIZATION, c.create_time)
             for c, m in changes.codes
         ],
     )  # fmt: skip
@@ -139,8 +141,8 @@ def _write_accounts(connection: Connection, changes: Changes) -> None:
         if account.is_new:
             new.append((
                 account.id, card.id, int(account.origin), account.expire_time, account.balance,
-                account.held, card.cell, card.merchant_id, int(card.book), card.unit, "",
-                card.program_id, card.program_version, card.update_time,
+                account.held, account.entity, account.create_time, card.cell, card.merchant_id,
+                int(card.book), card.unit, card.program_id, card.program_version,
             ))  # fmt: skip
         else:
             old.append((card.id, account.id, card.cell, account.balance, account.held))
