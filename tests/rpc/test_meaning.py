@@ -39,7 +39,7 @@ DATES: Final[dict[str, Any]] = {
 }
 POLICY: Final[dict[str, Any]] = {
     "max_balance": AMOUNT, "reload_allowed": True, "return_allowed": True,
-    "partial_redeem_allowed": True, "batch": "b", "customer": "c", "external_reference": "e",
+    "partial_redeem_allowed": True, "batch": "b", "customer": "customers/c", "external_reference": "e",
     "labels": {"season": "spring"}, "pin": "1234", **DATES,
 }  # fmt: skip
 TRANCHE: Final[dict[str, Any]] = {
