@@ -181,7 +181,9 @@ def test_a_field_that_is_not_masked_has_no_meaning() -> None:
     mask = FieldMask(paths=["batch"])
     card = v1.GiftCard(name=f"giftCards/{NAME}", batch="b")
     bare = v1.UpdateGiftCardRequest(gift_card=card, update_mask=mask, request_id="r")
-    card.MergeFrom(v1.GiftCard(customer="c", labels={"a": "b"}, max_balance=AMOUNT, pin="1234"))
+    card.MergeFrom(
+        v1.GiftCard(customer="customers/c", labels={"a": "b"}, max_balance=AMOUNT, pin="1234")
+    )
     full = v1.UpdateGiftCardRequest(gift_card=card, update_mask=mask, request_id="r")
     assert _fingerprint("UpdateGiftCard", full) == _fingerprint("UpdateGiftCard", bare)
 
