@@ -39,8 +39,8 @@ DATES: Final[dict[str, Any]] = {
 }
 POLICY: Final[dict[str, Any]] = {
     "max_balance": AMOUNT, "reload_allowed": True, "return_allowed": True,
-    "partial_redeem_allowed": True, "batch": "b", "customer": "customers/c", "external_reference": "e",
-    "labels": {"season": "spring"}, "pin": "1234", **DATES,
+    "partial_redeem_allowed": True, "batch": "b", "customer": "customers/c",
+    "external_reference": "e", "labels": {"season": "spring"}, "pin": "1234", **DATES,
 }  # fmt: skip
 TRANCHE: Final[dict[str, Any]] = {
     "origin": v1.Tranche.PROMO, "tranche_expire_date": Date(year=2026, month=3, day=3),
