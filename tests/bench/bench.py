@@ -87,6 +87,8 @@ class Bench:
         postgres = self.stage.postgres()
         yardstick = PgBench(postgres)
         target = self.stage.postgresql(postgres, options.cards, WORKERS)
+        # What the edge alone can do with as many workers: no figure, but the bound of both.
+        echo = self._load(self.stage.echo(target, WORKERS), "redeem", workers=WORKERS)
         for name, kind, script, cards in (
             ("redeem_pg_over_pgbench", "pg", "redeem.sql", options.cards),
             ("hot_pg_over_pgbench", "pg_hot", "hot_card.sql", 1),
@@ -99,7 +101,9 @@ class Bench:
                 return yardstick.run(script, options.seconds, warm_up, target.cpu["database"])
 
             ours = self._load(target, "redeem", cards=cards, workers=WORKERS)
-            self._alternate([(f"pgbench_{kind}", by_hand), (f"redeem_{kind}", ours)])
+            self._alternate([
+                (f"pgbench_{kind}", by_hand), (f"redeem_{kind}", ours), (f"echo_{kind}", echo),
+            ])  # fmt: skip
             self._ratio(name, f"redeem_{kind}", f"pgbench_{kind}")
 
     def _load(
