@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from compat_http import docs, openapi, strict_json
-from compat_http.dialect import Dialect, LegacyRequest, Reply, Rpc, UpstreamRefusal
+from compat_http.dialect import Dialect, LegacyRequest, Reply, Rpc, UpstreamRefusal, ending
 from compat_http.dialects import retail7
 from compat_http.edge import Edge
 from compat_http.engine import Call, Engine
@@ -69,7 +69,7 @@ class Shim:
                     path=call.route.path if call.route else "",
                     legacy_request_id=trace.request_id,
                     request_id=call.request_id,
-                    code_last_four=trace.code.replace(" ", "").replace("-", "")[-4:],
+                    code_last_four=ending(trace.code),
                     status=reply.status,
                     reason=call.reason,
                     transaction=call.transaction,

@@ -117,6 +117,12 @@ SHIM_REASONS: Final = frozenset({
 })  # fmt: skip
 
 
+def ending(code: str) -> str:
+    """What may be shown of a code: its last four symbols, but at most half of it."""
+    plain = code.replace(" ", "").replace("-", "").upper()
+    return plain[len(plain) - min(4, len(plain) // 2) :]
+
+
 class Trace(NamedTuple):
     """What the exchange log keeps of a request to find it again.  Of the code only its end."""
 

@@ -13,7 +13,7 @@ from giftcard import v1
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import date_pb2
 
-from compat_http.dialect import LegacyRequest, Refusal, Rpc, derived_id
+from compat_http.dialect import LegacyRequest, Refusal, Rpc, derived_id, ending
 from compat_http.dialects.retail7 import answers, fields
 from compat_http.settings import Retail7Settings
 
@@ -321,9 +321,8 @@ def _look_up(
 
 def _is_same(m: Message, looked: v1.LookupTransactionResponse) -> bool:
     """A cancellation that names another card or amount is a mistake, not a wish."""
-    ending = "".join(each for each in m.values["cardID"] if each not in " -").upper()[-4:]
-    endings = [each.code_last_four.upper() for each in looked.gift_cards]
-    if endings and ending not in endings:
+    endings = [each.code_last_four for each in looked.gift_cards]
+    if endings and ending(m.values["cardID"]) not in endings:
         return False
     transaction = looked.transaction
     if "amount" not in m.values or not transaction.HasField("requested_amount"):
