@@ -114,13 +114,11 @@ class Server:
         self._bridge = Bridge(
             ledger, Reader(database), Reader(database), on_loop=database.is_sqlite
         )
-        verifier = PasswordVerifier()
+        self._verifier = PasswordVerifier()
         directory = Directory(
             self._bridge,
             clock=now,
-            check_password=lambda password, stored: asyncio.to_thread(
-                verifier.verify_password, password, stored
-            ),
+            check_password=self._check_password,
             remember_seconds=settings.remember_seconds,
             operators=operators or {},
         )
@@ -171,6 +169,13 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._watch = asyncio.create_task(self._watch_commits())
         return self.port
+
+    async def _check_password(self, password: str, stored: str | None) -> bool:
+        """Argon2id takes long, so it runs beside the loop; what is remembered needs no thread."""
+        known = self._verifier.remembered(password, stored)
+        if known is not None:
+            return known
+        return await asyncio.to_thread(self._verifier.verify_password, password, stored)
 
     def request_stop(self) -> None:
         self._stopping.set()

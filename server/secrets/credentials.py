@@ -68,7 +68,7 @@ class PasswordVerifier:
     at once. Right and wrong answers are kept apart, so that guessing cannot push out the former.
     At most two Argon2id computations run at a time, whatever arrives.
 
-    Thread-safe; `verify_password` may block, so never call it on an event loop.
+    Thread-safe; `verify_password` may block, so an event loop asks `remembered` first.
     """
 
     __slots__ = (
@@ -108,16 +108,10 @@ class PasswordVerifier:
 
         A stored hash that is no Argon2id hash fits no password.
         """
-        encoded = _bytes(password)
-        if not 1 <= len(encoded) <= PASSWORD_BYTES_MAX:
-            return False
-        known_hash = self._unknown_user_hash if stored_hash is None else stored_hash
-        cache_entry = hmac.digest(
-            self._cache_key, f"{len(known_hash)}:{known_hash}".encode() + encoded, "sha256"
-        )
-        answer = self._remembered(cache_entry)
+        answer = self.remembered(password, stored_hash)
         if answer is not None:
             return answer
+        known_hash, encoded, cache_entry = self._entry(password, stored_hash)
         with self._slots:
             # While this call waited for its turn, another may have found the answer.
             answer = self._remembered(cache_entry)
@@ -130,6 +124,22 @@ class PasswordVerifier:
                 )
                 (self._right if answer else self._wrong).add(cache_entry, kept_until)
         return answer
+
+    def remembered(self, password: str, stored_hash: str | None) -> bool | None:
+        """What `verify_password` would answer at once; None where it would have to compute.
+
+        Never blocks, so an event loop may ask.
+        """
+        if not 1 <= len(_bytes(password)) <= PASSWORD_BYTES_MAX:
+            return False
+        return self._remembered(self._entry(password, stored_hash)[2])
+
+    def _entry(self, password: str, stored_hash: str | None) -> tuple[str, bytes, bytes]:
+        """The hash to compare with, the password's bytes, and the key of their answer."""
+        encoded = _bytes(password)
+        known_hash = self._unknown_user_hash if stored_hash is None else stored_hash
+        salted = f"{len(known_hash)}:{known_hash}".encode() + encoded
+        return known_hash, encoded, hmac.digest(self._cache_key, salted, "sha256")
 
     def _remembered(self, cache_entry: bytes) -> bool | None:
         with self._lock:
