@@ -80,7 +80,14 @@ class Upstream:
     """Channels to the service.  Several, where several worker processes share its port."""
 
     def __init__(self, address: str, *, connections: int = 1) -> None:
-        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
+        options = (
+            ("grpc.use_local_subchannel_pool", 1),
+            # Retries are the engine's, which knows what they mean.
+            ("grpc.enable_retries", 0),
+            # A till waits some seconds in all, so a lost connection is tried again at once.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        )
         self._channels = [
             grpc.aio.insecure_channel(address, options=options) for _ in range(connections)
         ]

@@ -55,6 +55,9 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+__all__ = ["EXAMPLES", "OPERATIONS", "build", "handle", "refuse", "trace"]
+
+
 def handle(request: LegacyRequest, config: Retail7Settings) -> Operation:
     """Does what the message asks for."""
     m = message(request, config)
