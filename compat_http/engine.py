@@ -249,7 +249,7 @@ class Engine:
         book = "training" if rpc.training else ""
         reversal = Reversal(
             key, authorization, book, call.dialect.name, call.operation,
-            grace_seconds=_CLIENT_RETRY_SECONDS if rpc.client_key else 0,
+            grace_seconds=_CLIENT_RETRY_SECONDS if rpc.client_key and not undoing else 0,
         )  # fmt: skip
         try:
             await self._store.queue_reversal(reversal)
