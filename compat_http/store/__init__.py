@@ -158,4 +158,4 @@ class Store:
     async def _done(self, operation: Callable[[Connection], Result]) -> Result:
         """Waits for an operation that runs to its end even when nobody waits any more."""
         future: Future[Result] = self._writer.submit(operation)
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await asyncio.wrap_future(future)
