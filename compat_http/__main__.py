@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -19,14 +20,17 @@ import uvloop
 
 from compat_http import log
 from compat_http.app import Shim
+from compat_http.reversals import ReversalSender
 from compat_http.settings import Settings, SettingsError, from_environment
-from compat_http.store import MemoryStore
+from compat_http.store import Store, StoreError
 
 logger = logging.getLogger("giftcard.shim")
 
 SUPERVISED: Final = "--supervised"
 READY: Final = "giftcard shim ready: HTTP on "
 CANNOT_START_STATUS: Final = 2
+#: The exchange database failed: only a fresh start can tell what the disk has.
+BROKEN_STATUS: Final = 70
 _BACKLOG: Final = 1024
 
 
@@ -56,10 +60,27 @@ def _listen(address: str) -> socket.socket:
     return listener
 
 
-async def run(settings: Settings, *, supervised: bool) -> None:
-    """Serves until a signal asks to stop, then answers the calls in flight."""
+async def run(settings: Settings, *, supervised: bool) -> int:
+    """Serves until a signal asks to stop, then answers the calls in flight; the exit status."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def stop_from_elsewhere() -> None:
+        # By the time the loop comes to it, there is a server.
+        loop.call_soon_threadsafe(stop)
+
     listener = _listen(settings.http_address)
-    shim = Shim(settings, MemoryStore())
+    store = Store.open(
+        settings.exchange_database_url,
+        Path(settings.exchange_key_file) if settings.exchange_key_file else None,
+        production=settings.production,
+        keep_days=settings.exchange_keep_days,
+        on_broken=stop_from_elsewhere,
+    )
+    shim = Shim(settings, store)
+    sender = ReversalSender(store, shim.engine.reverse)
     server = _HttpServer(
         uvicorn.Config(
             shim.app,
@@ -73,20 +94,20 @@ async def run(settings: Settings, *, supervised: bool) -> None:
         )
     )
 
-    def stop() -> None:
-        server.should_exit = True
-
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     if supervised:
         _watch_supervisor(loop, stop)
     host = settings.http_address.rpartition(":")[0]
     print(f"{READY}{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - the ready line
+    sender.start()
     try:
         await server.serve(sockets=[listener])
     finally:
+        await sender.stop()
         await shim.close()
+        await store.close()
+    return BROKEN_STATUS if store.broken else 0
 
 
 def _watch_supervisor(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
@@ -108,11 +129,10 @@ def main(arguments: list[str]) -> int:
             raise SettingsError("Settings come from the environment, not from arguments.")
         settings = from_environment(os.environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(settings, supervised=bool(arguments)))
-    except SettingsError as error:
+            return runner.run(run(settings, supervised=bool(arguments)))
+    except (SettingsError, StoreError) as error:
         print(f"giftcard: {error}", file=sys.stderr)  # noqa: T201 - one sentence, no traceback
         return CANNOT_START_STATUS
-    return 0
 
 
 if __name__ == "__main__":

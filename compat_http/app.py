@@ -19,6 +19,7 @@ from compat_http.dialects import retail7
 from compat_http.edge import Edge
 from compat_http.engine import Call, Engine
 from compat_http.records import Exchange, Store
+from compat_http.redaction import Redaction, declared_members, secrets_of
 from compat_http.settings import Settings
 from compat_http.upstream import TransportError, Upstream
 
@@ -40,6 +41,7 @@ class Shim:
             self._upstream, store, attempt_milliseconds=settings.http_attempt_milliseconds
         )
         self.dialects = tuple(build(settings) for build in BUILDERS)
+        self._redactions = {dialect.name: _redaction(dialect) for dialect in self.dialects}
         edge = Edge(self.engine, self._observe, body_bytes_max=settings.http_body_bytes_max)
         routes: list[BaseRoute] = []
         for dialect in self.dialects:
@@ -75,6 +77,8 @@ class Shim:
                     transaction=call.transaction,
                     request=request.document,
                     answer=reply.document,
+                    redaction=self._redactions[call.dialect.name],
+                    secrets=(trace.code, *secrets_of(call.dialect.credentials(request))),
                 )
             )
         except Exception:
@@ -90,6 +94,14 @@ class Shim:
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             return _json({"status": "the service does not serve"}, 503)
         return _json({"status": "ready"})
+
+
+def _redaction(dialect: Dialect) -> Redaction:
+    """What a dialect describes in OpenAPI is what the log may keep."""
+    schemas = [dialect.error_schema]
+    for route in dialect.routes:
+        schemas += [each for each in (route.request_schema, route.response_schema) if each]
+    return Redaction(dialect.code_members, dialect.secret_members, declared_members(schemas))
 
 
 class _LegacyRoute(Route):

@@ -26,7 +26,7 @@ from compat_http.dialect import (
     Rpc,
     UpstreamRefusal,
 )
-from compat_http.records import Reversal, Store
+from compat_http.records import Reversal, ReversalStartedError, Store
 from compat_http.upstream import METHODS, TransportError, Upstream
 
 logger = logging.getLogger("giftcard.shim")
@@ -35,6 +35,9 @@ _FIRST_DELAY_SECONDS: Final = 0.05
 _DELAY_SECONDS_MAX: Final = 1.0
 #: The service refuses to begin what it cannot finish; with less left an attempt is not worth it.
 _ATTEMPT_SECONDS_MIN: Final = 0.03
+
+#: So long a client that chose the id may still take the reversal back with a retry.
+_CLIENT_RETRY_SECONDS: Final = 10
 
 #: The service says that it does not know, or that it broke on the way.
 _UNKNOWN_REASONS: Final = frozenset({"OUTCOME_UNKNOWN", "INTERNAL"})
@@ -163,7 +166,12 @@ class Engine:
     async def _retry_of_client(self, call: Call, rpc: Rpc, authorization: str) -> Any:
         """A call under an id that the client may have used before, and may have been told 504."""
         message: Any = rpc.message
-        if not await self._store.take_back(authorization, message.request_id):
+        try:
+            taken_back = await self._store.take_back(authorization, message.request_id)
+        except ReversalStartedError:
+            # Sent now it could be approved, and then be undone behind the answer.
+            raise UpstreamRefusal("OUTCOME_UNKNOWN") from None
+        if not taken_back:
             return await self._attempts(call, rpc, authorization)
         try:
             return await self._attempts(call, rpc, authorization)
@@ -239,7 +247,10 @@ class Engine:
         if not key:
             return
         book = "training" if rpc.training else ""
-        reversal = Reversal(key, authorization, book, call.dialect.name, call.operation)
+        reversal = Reversal(
+            key, authorization, book, call.dialect.name, call.operation,
+            grace_seconds=_CLIENT_RETRY_SECONDS if rpc.client_key else 0,
+        )  # fmt: skip
         try:
             await self._store.queue_reversal(reversal)
         except Exception as error:

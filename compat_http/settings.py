@@ -85,7 +85,10 @@ class Settings:
     """The log of exchanges and the queue of reversals: a SQLite file."""
 
     exchange_key_file: str = ""
-    """Key for queued credentials: made in development, required in production."""
+    """Key for queued credentials: required in production, else made, by default beside the file."""
+
+    exchange_keep_days: int = 90
+    """How long the log keeps an exchange."""
 
     retail7: Retail7Settings = field(default_factory=Retail7Settings)
 
