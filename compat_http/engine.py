@@ -247,7 +247,7 @@ class Engine:
         if not key:
             return
         book = "training" if rpc.training else ""
-        grace = self._grace_seconds if rpc.client_key else 0
+        grace = self._grace_seconds if rpc.client_key and not undoing else 0
         reversal = Reversal(
             key, authorization, book, call.dialect.name, call.operation, grace_seconds=grace
         )
