@@ -54,6 +54,9 @@ class Store:
         self._database = database
         self._key = key
         self._now = now
+        # Whether there is a reversal is asked with every call that writes, and there hardly ever
+        # is: so it is not asked of the file.
+        self._known = set(queue.known(database.connection))
         self._writer = Writer(
             database.connection,
             now=now,
@@ -114,6 +117,7 @@ class Store:
             StoreBrokenError: it may not be.
         """
         now = self._now()
+        self._known.add((self._key.digest(reversal.authorization), reversal.key))
         await self._done(lambda connection: queue.put(connection, self._key, reversal, now))
         self.queued.set()
 
@@ -125,9 +129,12 @@ class Store:
             StoreBrokenError: nobody knows.
         """
         caller = self._key.digest(authorization)
+        if (caller, key) not in self._known:
+            return False
         found = await self._done(lambda connection: queue.take_back(connection, caller, key))
         if isinstance(found, ReversalStartedError):
             raise found
+        self._known.discard((caller, key))
         return found
 
     def log(self, exchange: Exchange) -> None:
@@ -149,6 +156,7 @@ class Store:
     async def settle(self, claimed: Claimed) -> None:
         """It is done: forgets it, and the credential with it."""
         await self._done(lambda connection: queue.settle(connection, claimed))
+        self._known.discard((claimed.caller, claimed.reversal.key))
 
     async def postpone(self, claimed: Claimed, seconds: float) -> None:
         """It is not done: `claim` answers it again then."""

@@ -31,6 +31,13 @@ class Claimed:
     caller: bytes = field(repr=False)
 
 
+def known(connection: Connection) -> list[tuple[bytes, str]]:
+    """Caller and key of every reversal that there is."""
+    with connection.begin():
+        rows = connection.execute(select(_reversal.c.caller, _reversal.c.key)).all()
+    return [(row.caller, row.key) for row in rows]
+
+
 def put(connection: Connection, key: ExchangeKey, reversal: Reversal, now: int) -> None:
     """Queues it; one that is there already stays as it is."""
     caller = key.digest(reversal.authorization)
