@@ -70,6 +70,20 @@ async def test_a_reversal_belongs_to_its_caller(tmp_path: Path) -> None:
         assert left.reversal.authorization == "Basic eDp5"
 
 
+async def test_what_comes_again_while_it_goes_is_not_forgotten(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.queue_reversal(reversal("k"))
+        await asyncio.gather(
+            store.take_back(AUTHORIZATION, "k"), store.queue_reversal(reversal("k"))
+        )
+        assert await store.take_back(AUTHORIZATION, "k") is True
+        await store.queue_reversal(reversal("k"))
+        (claimed,) = await store.claim(1)
+        await asyncio.gather(store.settle(claimed), store.queue_reversal(reversal("k")))
+        assert await store.take_back(AUTHORIZATION, "k") is True
+        assert store._known == {}
+
+
 async def test_a_client_may_take_back_before_the_first_attempt(tmp_path: Path) -> None:
     clock = Clock()
     async with opened(tmp_path, now=clock) as store:
