@@ -6,18 +6,22 @@ happens however the supervisor ends.
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from server import demo, log
 from server.app import Server, keys_of, open_database
 from server.secrets import SecretKeys, SecretsError
 from server.settings import Settings, SettingsError, from_environment
+from server.shim import Shim, ShimEndedError
 from server.storage.database import Database, UnsafeDatabaseError
 from server.storage.migrate import SchemaError
+
+logger = logging.getLogger("giftcard.serve")
 
 SUPERVISED: Final = "--supervised"
 
@@ -42,6 +46,8 @@ _COLLECT_AFTER = 100_000
 _LINGER_TURNS = 25
 _LINGER_TURN_SECONDS = 0.01
 
+_SHIM_FAILED_STATUS: Final = 70
+
 READY: Final = "giftcard ready: gRPC on "
 
 
@@ -62,14 +68,19 @@ def prepare(settings: Settings) -> tuple[SecretKeys, Database]:
     return keys, database
 
 
-def ready_line(address: str, port: int) -> str:
-    """What a process prints on standard output once it serves: the address to call."""
+def reachable_at(address: str, port: int) -> str:
+    """The address that was asked for, with the port that was had."""
     host, _, _ = address.rpartition(":")
-    return READY + (address if address.startswith("unix:") else f"{host}:{port}")
+    return address if address.startswith("unix:") else f"{host}:{port}"
 
 
-async def run(settings: Settings, *, supervised: bool = False) -> int:
-    """Serves until a signal asks to stop; returns the exit status."""
+def ready_line(grpc_address: str, http_address: str = "") -> str:
+    """What is printed on standard output once all of it serves: the addresses to call."""
+    return f"{READY}{grpc_address}" + (f", HTTP on {http_address}" if http_address else "")
+
+
+async def run(settings: Settings, *, supervised: bool = False, shim: Shim | None = None) -> int:
+    """Serves, with the shim beside it, until a signal asks to stop; returns the exit status."""
     keys, database = prepare(settings)
     server = Server(settings, database, keys)
     loop = asyncio.get_running_loop()
@@ -84,12 +95,34 @@ async def run(settings: Settings, *, supervised: bool = False) -> int:
             f"GIFTCARD_GRPC_ADDRESS {settings.grpc_address} cannot be listened on: is another"
             " server running there?"
         ) from error
-    print(ready_line(settings.grpc_address, port), flush=True)  # noqa: T201 - the ready line
-    status = await server.wait()
-    for _ in range(0 if status else _LINGER_TURNS):
-        await asyncio.sleep(_LINGER_TURN_SECONDS)
-    await server.stop()
+    address = reachable_at(settings.grpc_address, port)
+    try:
+        if shim is not None:
+            status = await _serve_with(shim, server, address)
+        else:
+            print(ready_line(address), flush=True)  # noqa: T201 - the ready line
+            status = await server.wait()
+        for _ in range(0 if status else _LINGER_TURNS):
+            await asyncio.sleep(_LINGER_TURN_SECONDS)
+    finally:
+        await server.stop()
     return status
+
+
+async def _serve_with(shim: Shim, server: Server, address: str) -> int:
+    """The shim starts after the service and ends before it; without it the whole ends."""
+    try:
+        http_address = await shim.start(address)
+    except ShimEndedError as error:
+        return error.status if error.status > 0 else CANNOT_START_STATUS
+    print(ready_line(address, http_address), flush=True)  # noqa: T201 - the ready line
+    ended = asyncio.create_task(shim.wait())
+    ended.add_done_callback(lambda _: server.request_stop())
+    status = await server.wait()
+    if ended.done():
+        logger.error("the shim ended by itself")
+        return status or _SHIM_FAILED_STATUS
+    return status or await shim.stop()
 
 
 def _watch_supervisor(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
@@ -103,12 +136,18 @@ def _watch_supervisor(loop: asyncio.AbstractEventLoop, stop: Callable[[], None])
     loop.add_reader(descriptor, on_end)
 
 
-def main(settings: Settings, *, supervised: bool = False) -> int:
-    """Serves until asked to stop; returns the exit status.  Raises one of CANNOT_START."""
+def main(
+    settings: Settings, *, supervised: bool = False, environment: Mapping[str, str] | None = None
+) -> int:
+    """Serves until asked to stop; returns the exit status.  Raises one of CANNOT_START.
+
+    With an `environment` the shim for legacy APIs is run in it, unless its address is empty.
+    """
     log.configure()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
-    return asyncio.run(run(settings, supervised=supervised))
+    shim = Shim(environment) if environment is not None and settings.http_address else None
+    return asyncio.run(run(settings, supervised=supervised, shim=shim))
 
 
 def _start(arguments: list[str]) -> int:

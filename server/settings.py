@@ -34,7 +34,7 @@ class Settings:
     """host:port of the canonical service; port 0 takes a free one."""
 
     http_address: str = "127.0.0.1:8080"
-    """host:port of the shim for legacy APIs."""
+    """host:port of the shim for legacy APIs that `giftcard serve` runs beside; empty: none."""
 
     profile: str = "development"
     """development, or production: no reflection, no development keys, a durable database."""
@@ -90,7 +90,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     for name, text in environment.items():
         if name not in known:
-            if name.startswith("GIFTCARD_") and name not in _OF_THE_CLIENT:
+            if name.startswith(_OF_THE_SHIM) or name in _OF_THE_CLIENT:
+                continue
+            if name.startswith("GIFTCARD_"):
                 raise SettingsError(f"{name} is not a setting. Check its spelling.")
             continue
         values[known[name].name] = _parse(name, text, known[name].type)
@@ -101,6 +103,12 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
 #: Read by the command line as a client, not by the server.
 _OF_THE_CLIENT = frozenset({"GIFTCARD_TOKEN", "GIFTCARD_SERVER"})
+
+#: What the shim reads, and checks, by itself.
+_OF_THE_SHIM = (
+    "GIFTCARD_HTTP_", "GIFTCARD_EXCHANGE_", "GIFTCARD_RETAIL7_", "GIFTCARD_CP_", "GIFTCARD_RESICO_",
+    "GIFTCARD_IWAREHOUSE_",
+)  # fmt: skip
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:
@@ -130,7 +138,7 @@ def _check(settings: Settings) -> None:
         ("GIFTCARD_GRPC_ADDRESS", settings.grpc_address),
         ("GIFTCARD_HTTP_ADDRESS", settings.http_address),
     ):
-        local = is_loopback(name, address)
+        local = not address or is_loopback(name, address)
         if settings.demo and not local:
             raise SettingsError(
                 f"GIFTCARD_DEMO loads well-known credentials, so {name} must be a loopback address."

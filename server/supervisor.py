@@ -22,6 +22,7 @@ from typing import Any, Final
 from server import log
 from server.__main__ import READY, SUPERVISED, prepare, ready_line
 from server.settings import Settings, SettingsError
+from server.shim import Shim, ShimEndedError
 
 logger = logging.getLogger("giftcard.supervisor")
 
@@ -79,7 +80,7 @@ class _Supervisor:
     ) -> None:
         self._settings = settings
         self._address = f"{host}:{port}"
-        self._port = port
+        self._shim = Shim(environment) if settings.http_address else None
         self._environment = {
             **environment,
             "GIFTCARD_GRPC_ADDRESS": self._address,
@@ -95,8 +96,10 @@ class _Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         workers = [await self._start_worker() for _ in range(self._settings.workers)]
         failed = await self._serve(workers)
+        # The shim first: its calls in flight need the workers.
+        shim_failed = await self._shim.stop() if self._shim is not None else 0
         ended_badly = await self._end(workers)
-        return failed or ended_badly
+        return failed or shim_failed or ended_badly
 
     async def _start_worker(self) -> Process:
         return await asyncio.create_subprocess_exec(
@@ -110,7 +113,7 @@ class _Supervisor:
 
     async def _serve(self, workers: list[Process]) -> int:
         """Returns once somebody asked to stop (0), or with the status of a worker that failed."""
-        ready = asyncio.create_task(_are_ready(workers))
+        ready = asyncio.create_task(self._become_ready(workers))
         deaths = {asyncio.create_task(worker.wait()) for worker in workers}
         stop = asyncio.create_task(self._stopping.wait())
         waited: set[asyncio.Task[Any]] = {ready, stop, *deaths}
@@ -119,8 +122,10 @@ class _Supervisor:
                 waited, timeout=_READY_TIMEOUT_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if not self._stopping.is_set() and ready.done() and ready.result():
-                line = ready_line(self._address, self._port)
-                print(line, flush=True)  # noqa: T201 - the one ready line
+                print(ready.result(), flush=True)  # noqa: T201 - the one ready line
+                if self._shim is not None:
+                    deaths.add(asyncio.create_task(self._shim.wait()))
+                    waited |= deaths
                 await asyncio.wait(waited - {ready}, return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
                 return 0
@@ -134,6 +139,18 @@ class _Supervisor:
         finally:
             for task in waited:
                 task.cancel()
+
+    async def _become_ready(self, workers: list[Process]) -> str:
+        """Starts the shim once the workers serve; the ready line, or "" when one of them ended."""
+        if not await _are_ready(workers):
+            return ""
+        http_address = ""
+        if self._shim is not None:
+            try:
+                http_address = await self._shim.start(self._address)
+            except ShimEndedError:
+                return ""
+        return ready_line(self._address, http_address)
 
     async def _end(self, workers: list[Process]) -> int:
         """Asks all workers to finish, then kills; 0 when all of them ended well."""

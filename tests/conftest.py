@@ -22,6 +22,14 @@ from tests.postgres import (
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--regenerate-goldens",
+        action="store_true",
+        help="write tests/compat/*/goldens anew from what is answered now",
+    )
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One PostgreSQL for the whole run. Without one the tests fail: both engines are promised."""

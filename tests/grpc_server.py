@@ -8,8 +8,9 @@
         assert server.stop() == 0
 
 An empty database gets a merchant, a program and an API client first, decided by an in-process
-ledger like any other.  No process started here outlives the one that started it.  This module
-knows nothing of what callers ask the server.
+ledger like any other; with GIFTCARD_DEMO=1 the server itself loads the demo merchant instead.  No
+process started here outlives the one that started it.  This module knows nothing of what callers
+ask the server.
 """
 
 import contextlib
@@ -128,7 +129,7 @@ class GrpcServer:
         """
         if self._process is not None:
             raise RuntimeError("This server runs already.")
-        if not self._seeded:
+        if not self._seeded and self._more.get("GIFTCARD_DEMO") != "1":
             seed(self.database_url, keys_in(self._directory))
             self._seeded = True
         with self.log_path.open("ab") as log:

@@ -19,8 +19,9 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         help=teach(
             "Run the service in the foreground until Ctrl-C or SIGTERM.\n\n"
-            "Prints one line once it is ready. GIFTCARD_WORKERS above 1 runs that many processes"
-            " behind one port, on PostgreSQL.",
+            "Prints one line once it is ready: where gRPC is served, and where the legacy APIs are"
+            " (GIFTCARD_HTTP_ADDRESS; empty for none). GIFTCARD_WORKERS above 1 runs that many"
+            " processes behind one port, on PostgreSQL.",
             "GIFTCARD_DEMO=1 giftcard serve",
             "GIFTCARD_DATABASE_URL=postgresql://localhost/giftcard GIFTCARD_WORKERS=2"
             " giftcard serve",
@@ -64,7 +65,7 @@ def serve() -> None:
         raise typer.Exit(supervisor.main(settings, os.environ))
     from server import __main__ as process
 
-    raise typer.Exit(process.main(settings))
+    raise typer.Exit(process.main(settings, environment=os.environ))
 
 
 def migrate() -> None:

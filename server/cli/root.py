@@ -1,12 +1,16 @@
 """The tree of commands, and the one place where an error becomes a sentence and a status."""
 
-from typing import Any
+from importlib.metadata import entry_points
+from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from server.cli import admin, call, card, demo, operate
 from server.cli.output import say
+
+#: Group of entry points by which a package adds a typer app below `giftcard`, under its name.
+COMMANDS: Final = "giftcard.commands"
 
 
 class _Commands(TyperGroup):
@@ -49,3 +53,5 @@ app.add_typer(admin.app, name="admin")
 app.add_typer(card.app, name="card")
 call.add_to(app)
 app.add_typer(demo.app, name="demo")
+for contributed in sorted(entry_points(group=COMMANDS)):
+    app.add_typer(contributed.load(), name=contributed.name)

@@ -68,7 +68,7 @@ class PasswordVerifier:
     at once. Right and wrong answers are kept apart, so that guessing cannot push out the former.
     At most two Argon2id computations run at a time, whatever arrives.
 
-    Thread-safe; `verify_password` may block, so never call it on an event loop.
+    Thread-safe; `verify_password` may block, so an event loop asks `remembered_answer` first.
     """
 
     __slots__ = (

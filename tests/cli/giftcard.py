@@ -19,6 +19,7 @@ from tests.processes import kill_family
 
 ROOT: Final = Path(__file__).parents[2]
 READY: Final = "giftcard ready: gRPC on "
+HTTP: Final = ", HTTP on "
 TIMEOUT_SECONDS: Final = 60.0
 
 
@@ -30,6 +31,7 @@ def environment(directory: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "generated")]),
         "TMPDIR": str(directory),
         "GIFTCARD_GRPC_ADDRESS": "127.0.0.1:0",
+        "GIFTCARD_HTTP_ADDRESS": "127.0.0.1:0",
         **settings,
     }
 
@@ -72,7 +74,7 @@ class Service:
         assert process.stdout is not None
         self._reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
         self._reader.start()
-        self.address = ""
+        self.address = self.http_address = ""
 
     def _read(self, stream: IO[str]) -> None:
         for line in stream:
@@ -82,7 +84,7 @@ class Service:
     def wait_until_ready(self) -> None:
         line = self._lines.get(timeout=TIMEOUT_SECONDS)
         assert line.startswith(READY), f"no ready line, but {line!r}: {self.errors}"
-        self.address = line.removeprefix(READY).strip()
+        self.address, _, self.http_address = line.removeprefix(READY).strip().partition(HTTP)
 
     @property
     def errors(self) -> str:

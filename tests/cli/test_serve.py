@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,8 +150,13 @@ async def _redeem_until_stopped(service: Service, card: str) -> _Outcomes:
 # Several workers
 
 
-def _workers(service: Service) -> list[psutil.Process]:
+def _children(service: Service) -> list[psutil.Process]:
+    """The workers, and the shim."""
     return psutil.Process(service.process.pid).children()
+
+
+def _workers(service: Service) -> list[psutil.Process]:
+    return [child for child in _children(service) if "compat_http" not in child.cmdline()]
 
 
 def _connections(worker: psutil.Process, address: str, status: str) -> int:
@@ -186,8 +192,10 @@ def workers(postgresql_url: str) -> dict[str, str]:
 
 def test_workers_share_the_port_and_drain(tmp_path: Path, workers: dict[str, str]) -> None:
     with serving(tmp_path, workers) as service:
-        children = _workers(service)
-        listening = [_connections(child, service.address, psutil.CONN_LISTEN) for child in children]
+        children = _children(service)
+        listening = [
+            _connections(child, service.address, psutil.CONN_LISTEN) for child in _workers(service)
+        ]
         assert listening == [1, 1]
         share = asyncio.run(_share_of_calls(service, 40))
         assert sum(share) == 40
@@ -203,17 +211,17 @@ def test_workers_do_not_outlive_a_killed_supervisor(
     tmp_path: Path, workers: dict[str, str]
 ) -> None:
     with serving(tmp_path, workers) as service:
-        children = _workers(service)
+        children = _children(service)
         service.process.kill()
         gone, alive = psutil.wait_procs(children, timeout=30)
         assert [child for child in alive if is_alive(child)] == []
-        assert len(gone) == 2
+        assert len(gone) == 3
 
 
 def test_a_worker_that_dies_takes_the_others_along(tmp_path: Path, workers: dict[str, str]) -> None:
     with serving(tmp_path, workers) as service:
-        children = _workers(service)
-        children[0].kill()
+        children = _children(service)
+        _workers(service)[0].kill()
         assert service.process.wait(timeout=60) != 0
         assert [child for child in children if is_alive(child)] == []
         assert "a worker ended by itself" in service.errors
@@ -239,6 +247,51 @@ def test_workers_refuse_what_one_process_refuses(tmp_path: Path, workers: dict[s
         assert refused.returncode in {1, 2}
         assert sentence in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+# The shim beside it
+
+
+def _http(service: Service, path: str) -> tuple[int, bytes]:
+    with urllib.request.urlopen(f"http://{service.http_address}{path}", timeout=30) as answer:
+        return answer.status, answer.read()
+
+
+def test_the_shim_serves_beside_it_and_ends_with_it(tmp_path: Path) -> None:
+    with serving(tmp_path, DEMO) as service:
+        assert _http(service, "/readyz") == (200, b'{"status":"ready"}')
+        (shim,) = _children(service)
+        assert service.stop() == 0
+        assert not is_alive(shim)
+
+
+def test_without_an_address_there_is_no_shim(tmp_path: Path) -> None:
+    with serving(tmp_path, {"GIFTCARD_HTTP_ADDRESS": ""}) as service:
+        assert (service.http_address, _children(service)) == ("", [])
+
+
+def test_the_shim_does_not_outlive_a_killed_server(tmp_path: Path) -> None:
+    with serving(tmp_path, {}) as service:
+        children = _children(service)
+        service.process.kill()
+        _, alive = psutil.wait_procs(children, timeout=30)
+        assert len(children) == 1
+        assert [child for child in alive if is_alive(child)] == []
+
+
+def test_a_shim_that_dies_ends_the_server(tmp_path: Path) -> None:
+    with serving(tmp_path, {}) as service:
+        _children(service)[0].kill()
+        assert service.process.wait(timeout=60) != 0
+        assert "the shim ended by itself" in service.errors
+
+
+def test_a_shim_that_cannot_start_is_one_sentence(tmp_path: Path) -> None:
+    refused = run(tmp_path, "serve", settings={"GIFTCARD_RETAIL7_PATHS": "/"})
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.splitlines()[-1] == (
+        "giftcard: GIFTCARD_RETAIL7_PATHS is not a setting. Check its spelling."
+    )
 
 
 # A client of a running server

@@ -1,0 +1,147 @@
+"""The composition root of the shim: store, upstream, engine and the dialects, as one ASGI app."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from grpc_health.v1 import health_pb2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from compat_http import docs, openapi, strict_json
+from compat_http.dialect import Dialect, LegacyRequest, Reply, Rpc, UpstreamRefusal, ending
+from compat_http.dialects import retail7
+from compat_http.edge import Edge
+from compat_http.engine import Call, Engine
+from compat_http.records import Exchange, Store
+from compat_http.redaction import Redaction, declared_members, secrets_of
+from compat_http.settings import Settings
+from compat_http.upstream import TransportError, Upstream
+
+logger = logging.getLogger("giftcard.shim")
+
+#: Every dialect is built from the settings.
+BUILDERS: Final[tuple[Callable[[Settings], Dialect], ...]] = (retail7.build,)
+
+_READY_TIMEOUT_SECONDS: Final = 1.0
+
+
+class Shim:
+    """One process's shim; `app` is what an HTTP server runs."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
+        self._upstream = Upstream(settings.grpc_address, connections=settings.http_connections)
+        self.engine = Engine(
+            self._upstream,
+            store,
+            attempt_milliseconds=settings.http_attempt_milliseconds,
+            grace_seconds=settings.http_grace_seconds,
+        )
+        self.dialects = tuple(build(settings) for build in BUILDERS)
+        self._redactions = {dialect.name: _redaction(dialect) for dialect in self.dialects}
+        edge = Edge(self.engine, self._observe, body_bytes_max=settings.http_body_bytes_max)
+        routes: list[BaseRoute] = []
+        for dialect in self.dialects:
+            for path, endpoint in edge.endpoints(dialect).items():
+                routes.append(_LegacyRoute(path, endpoint, dialect.case_insensitive))
+        routes += _pages(self.dialects)
+        routes += [Route("/livez", _alive), Route("/readyz", self._ready)]
+        app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
+        # A redirect would repeat a query, and with it what some callers put there.
+        app.router.redirect_slashes = False
+        self.app: ASGIApp = app
+
+    async def close(self) -> None:
+        await self._upstream.close()
+
+    def _observe(self, call: Call, request: LegacyRequest, reply: Reply, started: float) -> None:
+        """Hands the exchange to the log; nothing here may raise."""
+        try:
+            trace = call.dialect.trace(request)
+            self._store.log(
+                Exchange(
+                    time_microseconds=int(request.now.timestamp() * 1_000_000),
+                    duration_microseconds=int((time.perf_counter() - started) * 1_000_000),
+                    dialect=call.dialect.name,
+                    operation=trace.operation or call.operation,
+                    method=request.method,
+                    path=call.route.path if call.route else "",
+                    legacy_request_id=trace.request_id,
+                    request_id=call.request_id,
+                    code_last_four=ending(trace.code),
+                    status=reply.status,
+                    reason=call.reason,
+                    transaction=call.transaction,
+                    request=request.document,
+                    answer=reply.document,
+                    redaction=self._redactions[call.dialect.name],
+                    secrets=(trace.code, *secrets_of(call.dialect.credentials(request))),
+                )
+            )
+        except Exception:
+            logger.exception("an exchange could not be logged")
+
+    async def _ready(self, request: Request) -> Response:
+        """Ready when the service answers, whatever it says."""
+        check = Rpc("Check", health_pb2.HealthCheckRequest())
+        try:
+            answer = await self._upstream.call(check, "", _READY_TIMEOUT_SECONDS)
+        except (TransportError, UpstreamRefusal):
+            return _json({"status": "the service does not answer"}, 503)
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            return _json({"status": "the service does not serve"}, 503)
+        return _json({"status": "ready"})
+
+
+def _redaction(dialect: Dialect) -> Redaction:
+    """What a dialect describes in OpenAPI is what the log may keep."""
+    schemas = [dialect.error_schema]
+    for route in dialect.routes:
+        schemas += [each for each in (route.request_schema, route.response_schema) if each]
+    return Redaction(dialect.code_members, dialect.secret_members, declared_members(schemas))
+
+
+class _LegacyRoute(Route):
+    """A path that some vendors write in any letter case."""
+
+    def __init__(self, path: str, endpoint: ASGIApp, case_insensitive: bool) -> None:
+        super().__init__(path, endpoint)
+        if case_insensitive:
+            self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+
+
+def _pages(dialects: tuple[Dialect, ...]) -> list[BaseRoute]:
+    """OpenAPI and its readable form, made once."""
+    described = {dialect.name: openapi.document(dialect) for dialect in dialects}
+    titles = {dialect.name: dialect.title for dialect in dialects}
+    pages: list[BaseRoute] = [_fixed("/docs", HTMLResponse(docs.index(titles)))]
+    for name, document in described.items():
+        pages.append(_fixed(f"/openapi/{name}.json", _json(document)))
+        pages.append(_fixed(f"/docs/{name}", HTMLResponse(docs.page(name, document))))
+    return pages
+
+
+def _fixed(path: str, response: Response) -> Route:
+    async def answer(request: Request) -> Response:
+        return response
+
+    return Route(path, answer)
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(strict_json.write(document), status, media_type="application/json")
+
+
+async def _alive(request: Request) -> Response:
+    return _json({"status": "alive"})
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    return _json({"error": "There is nothing here. See /docs."}, status)

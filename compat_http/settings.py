@@ -1,0 +1,213 @@
+"""Every setting of the shim, read once from the environment and from nowhere else.
+
+Names carry their units.  What the vendors' documents leave open is a setting of its dialect, so
+that a captured trace can correct it.
+"""
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retail7Settings:
+    """GIFTCARD_RETAIL7_<NAME>.  RETAIL7 publishes no path, answer or error: all of this is ours."""
+
+    path: str = "/retail7/giftcards"
+    """Where the messages are posted to."""
+
+    budget_milliseconds: int = 8000
+    """How long a till waits: an answer is given within this time."""
+
+    program: str = "GC"
+    """Program of cards that are created or issued without a cardTypeCode."""
+
+    card_types: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: {"01": {"program": "GC", "texts": {"REDEEM": "Thank you", "SELL": "…"}}}.
+
+    What is not listed is taken for a program's own id.  The texts are for the customer.
+    """
+
+    member_names: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: {"responseCode": "resultCode"} renames members of the answers."""
+
+    repair_commas: bool = False
+    """Put in a comma that is missing between two members, as in the vendor's printed example."""
+
+    past_valid_until: str = "refuse"
+    """A validUntil that is over when the card is sold: refuse, or replace by the program's rule.
+
+    With GIFTCARD_DEMO it is replace: the vendor's example was printed in 2021.
+    """
+
+    close_disposition: str = "REQUIRE_ZERO"
+    """What CLOSE does with a balance: REQUIRE_ZERO refuses, BREAKAGE keeps it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Each field is GIFTCARD_<NAME>; those of a dialect have its name in front."""
+
+    http_address: str = "127.0.0.1:8080"
+    """host:port to listen on; port 0 takes a free one."""
+
+    grpc_address: str = "127.0.0.1:50051"
+    """host:port of the canonical service."""
+
+    profile: str = "development"
+    """development or production."""
+
+    demo: bool = False
+    """The published credentials are known to the service; loopback addresses only."""
+
+    allow_plaintext: bool = False
+    """Serve without TLS on an address that is not loopback (behind a proxy that has TLS)."""
+
+    http_body_bytes_max: int = 65536
+    """Largest request body."""
+
+    http_connections: int = 1
+    """Connections to the service.  Give each of its workers a few."""
+
+    http_attempt_milliseconds: int = 3000
+    """How long one attempt may take before the next is made, within a dialect's budget."""
+
+    http_grace_seconds: int = 10
+    """So long a client that chose the request id may take a queued reversal back by a retry."""
+
+    http_drain_seconds: int = 15
+    """How long calls in flight may take after SIGTERM."""
+
+    exchange_database_url: str = "sqlite:///var/exchange.db"
+    """The log of exchanges and the queue of reversals: a SQLite file."""
+
+    exchange_key_file: str = ""
+    """Key for queued credentials: required in production, else made, by default beside the file."""
+
+    exchange_keep_days: int = 90
+    """How long the log keeps an exchange."""
+
+    retail7: Retail7Settings = field(default_factory=Retail7Settings)
+
+    @property
+    def production(self) -> bool:
+        return self.profile == "production"
+
+
+#: Shared with the service, or with the command line; every other setting has one of `PREFIXES`.
+_SHARED: Final = ("grpc_address", "profile", "demo", "allow_plaintext")
+_DIALECTS: Final = tuple(item.name for item in fields(Settings) if is_dataclass(item.type))
+PREFIXES: Final = tuple(
+    f"GIFTCARD_{name.upper()}_" for name in ("http", "exchange", *_DIALECTS)
+)  # fmt: skip
+
+#: The vendors' examples are years old.  In the demo they work as printed.
+_DEMO_DEFAULTS: Final = {"GIFTCARD_RETAIL7_PAST_VALID_UNTIL": "replace"}
+
+_CHOICES: Final = {
+    "profile": ("development", "production"),
+    "past_valid_until": ("refuse", "replace"),
+    "close_disposition": ("REQUIRE_ZERO", "BREAKAGE"),
+}
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Raises SettingsError for a value that does not fit, or a name that does not exist."""
+    if _parse("GIFTCARD_DEMO", environment.get("GIFTCARD_DEMO", ""), bool):
+        environment = {**_DEMO_DEFAULTS, **environment}
+    known: set[str] = set()
+    settings: Settings = _build(Settings, "GIFTCARD_", environment, known)
+    for name in environment:
+        if name.startswith(PREFIXES) and name not in known:
+            raise SettingsError(f"{name} is not a setting. Check its spelling.")
+    _check(settings)
+    return settings
+
+
+def _build(kind: Any, prefix: str, environment: Mapping[str, str], known: set[str]) -> Any:
+    values: dict[str, Any] = {}
+    for item in fields(kind):
+        name = prefix + item.name.upper()
+        if is_dataclass(item.type):
+            values[item.name] = _build(item.type, name + "_", environment, known)
+            continue
+        known.add(name)
+        if name in environment:
+            values[item.name] = value = _parse(name, environment[name], item.type)
+            choices = _CHOICES.get(item.name)
+            if choices and value not in choices:
+                raise SettingsError(f"{name} must be {' or '.join(choices)}.")
+    return kind(**values)
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes"):
+            return True
+        if text.lower() in ("0", "false", "no", ""):
+            return False
+        raise SettingsError(f"{name} must be 1 or 0.")
+    if kind is int:
+        if not (text.isascii() and text.isdigit() and int(text) >= 1):
+            raise SettingsError(f"{name} must be a whole number of at least 1.")
+        return int(text)
+    if kind is str:
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise SettingsError(f"{name} must be a JSON object.")
+    return value
+
+
+def _check(settings: Settings) -> None:
+    local = is_loopback("GIFTCARD_HTTP_ADDRESS", settings.http_address)
+    if settings.demo and not local:
+        raise SettingsError(
+            "GIFTCARD_DEMO loads well-known credentials, so GIFTCARD_HTTP_ADDRESS must be a"
+            " loopback address."
+        )
+    if not local and not settings.allow_plaintext:
+        raise SettingsError(
+            "GIFTCARD_HTTP_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
+            " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
+        )
+    _check_retail7(settings.retail7)
+
+
+def _check_retail7(retail7: Retail7Settings) -> None:
+    if not retail7.path.startswith("/"):
+        raise SettingsError("GIFTCARD_RETAIL7_PATH must start with a slash.")
+    for listed in retail7.card_types.values():
+        texts = listed.get("texts", {}) if isinstance(listed, dict) else None
+        if not (
+            isinstance(texts, dict)
+            and all(isinstance(text, str) for text in (listed.get("program"), *texts.values()))
+        ):
+            raise SettingsError(
+                "GIFTCARD_RETAIL7_CARD_TYPES must give each type code a program, and texts if any:"
+                ' {"01": {"program": "GC", "texts": {"SELL": "…"}}}'
+            )
+    if not all(isinstance(name, str) for name in retail7.member_names.values()):
+        raise SettingsError("GIFTCARD_RETAIL7_MEMBER_NAMES must give each member another name.")
+
+
+def is_loopback(name: str, address: str) -> bool:
+    """Raises SettingsError where it is no host:port."""
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdigit():
+        raise SettingsError(f"{name} must be host:port.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,35 @@
+"""One server with demo data and one shim before it, for all that only needs them to be there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compat.goldens import Goldens
+from tests.compat.stage import ShimServer
+from tests.grpc_server import GrpcServer
+
+
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer]:
+    """A real server over SQLite with the demo merchant."""
+    directory = tmp_path_factory.mktemp("server")
+    url = f"sqlite:///{directory / 'giftcard.db'}"
+    with GrpcServer(url, directory, environment={"GIFTCARD_DEMO": "1"}) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shim(demo_server: GrpcServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
+    """A running shim before it."""
+    with ShimServer(demo_server.address, tmp_path_factory.mktemp("shim")) as shim:
+        shim.start()
+        yield shim
+
+
+@pytest.fixture
+def goldens(request: pytest.FixtureRequest) -> Goldens:
+    """Compares with, or writes, the folder `goldens` beside the test."""
+    folder = Path(request.path).parent / "goldens"
+    return Goldens(folder, regenerate=request.config.getoption("--regenerate-goldens"))
