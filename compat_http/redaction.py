@@ -169,8 +169,7 @@ def _treatment(name: str, redaction: Redaction) -> str:
 def _plain(value: Any) -> str:
     """A text or number as it stands in JSON."""
     if isinstance(value, orjson.Fragment):
-        contents = value.contents
-        return contents.decode() if isinstance(contents, bytes) else contents
+        return orjson.dumps(value).decode()
     return str(value)
 
 

@@ -130,6 +130,9 @@ class Settings:
     http_attempt_milliseconds: int = 3000
     """How long one attempt may take before the next is made, within a dialect's budget."""
 
+    http_grace_seconds: int = 10
+    """So long a client that chose the request id may take a queued reversal back by a retry."""
+
     http_drain_seconds: int = 15
     """How long calls in flight may take after SIGTERM."""
 
@@ -235,20 +238,34 @@ def _check(settings: Settings) -> None:
             "GIFTCARD_HTTP_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
             " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
         )
-    if not settings.retail7.path.startswith("/"):
-        raise SettingsError("GIFTCARD_RETAIL7_PATH must start with a slash.")
+    _check_retail7(settings.retail7)
     _check_resico(settings.resico)
-    if not amounts.is_currency(settings.iwarehouse.currency):
-        raise SettingsError("GIFTCARD_IWAREHOUSE_CURRENCY must be an ISO 4217 code such as USD.")
-    try:
-        ZoneInfo(settings.iwarehouse.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingsError(
-            "GIFTCARD_IWAREHOUSE_TIME_ZONE must be an IANA zone such as Europe/Berlin."
-        ) from error
+    _check_iwarehouse(settings.iwarehouse)
+
+
+def _check_retail7(retail7: Retail7Settings) -> None:
+    if not retail7.path.startswith("/"):
+        raise SettingsError("GIFTCARD_RETAIL7_PATH must start with a slash.")
+    for listed in retail7.card_types.values():
+        texts = listed.get("texts", {}) if isinstance(listed, dict) else None
+        if not (
+            isinstance(texts, dict)
+            and all(isinstance(text, str) for text in (listed.get("program"), *texts.values()))
+        ):
+            raise SettingsError(
+                "GIFTCARD_RETAIL7_CARD_TYPES must give each type code a program, and texts if any:"
+                ' {"01": {"program": "GC", "texts": {"SELL": "…"}}}'
+            )
+    _check_names("GIFTCARD_RETAIL7_MEMBER_NAMES", retail7.member_names)
+
+
+def _check_names(setting: str, names: Mapping[str, Any]) -> None:
+    if not all(isinstance(name, str) for name in names.values()):
+        raise SettingsError(f"{setting} must give each member another name.")
 
 
 def _check_resico(resico: ResicoSettings) -> None:
+    _check_names("GIFTCARD_RESICO_MEMBER_NAMES", resico.member_names)
     if not (amounts.is_currency(resico.currency) and amounts.decimals_of(resico.currency) == 2):
         raise SettingsError(
             "GIFTCARD_RESICO_CURRENCY must be an ISO 4217 code with two decimals, such as USD."
@@ -263,6 +280,17 @@ def _check_resico(resico: ResicoSettings) -> None:
             "GIFTCARD_RESICO_CARD_NUMBER_LENGTH_MIN must not be more than"
             " GIFTCARD_RESICO_CARD_NUMBER_LENGTH_MAX."
         )
+
+
+def _check_iwarehouse(iwarehouse: IwarehouseSettings) -> None:
+    if not amounts.is_currency(iwarehouse.currency):
+        raise SettingsError("GIFTCARD_IWAREHOUSE_CURRENCY must be an ISO 4217 code such as USD.")
+    try:
+        ZoneInfo(iwarehouse.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(
+            "GIFTCARD_IWAREHOUSE_TIME_ZONE must be an IANA zone such as Europe/Berlin."
+        ) from error
 
 
 def is_loopback(name: str, address: str) -> bool:

@@ -22,6 +22,7 @@ from server.rpc.identity import Directory
 from server.rpc.outcomes import approved
 from server.secrets import SecretKeys, new_id
 from server.storage import directory as stored
+from server.storage import queries
 
 SERVICE: Final = "giftcard.v1.GiftCardService"
 
@@ -186,7 +187,12 @@ class GiftCardService:
     ) -> v1.LookupTransactionResponse:
         envelope = await self._intaker.envelope(request, call, c.LookupRequest(request.seal))
         answer = await self._bridge.decide(envelope)
-        return render.lookup(answer.record)
+        record = answer.record
+        if record is None:
+            return render.lookup(None)
+        # What became of it since stands beside it.
+        found = await self._bridge.read(lambda connection: queries.described(connection, [record]))
+        return render.lookup(found[0])
 
 
 def code_format(program: Program) -> codes.CodeFormat:

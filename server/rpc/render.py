@@ -336,10 +336,11 @@ def transfer(answered: Answered) -> v1.TransferBalanceResponse:
     )
 
 
-def lookup(record: Record | None) -> v1.LookupTransactionResponse:
+def lookup(found: Described | None) -> v1.LookupTransactionResponse:
     states = v1.LookupTransactionResponse
-    if record is None:
+    if found is None:
         return states(state=states.NOT_SEEN)
+    record = found.record
     state = {
         TransactionState.APPROVED: states.APPROVED,
         TransactionState.REFUSED: states.REFUSED,
@@ -347,6 +348,6 @@ def lookup(record: Record | None) -> v1.LookupTransactionResponse:
     }[record.state]
     return states(
         state=state,
-        transaction=transaction_message(record),
+        transaction=described_transaction(found),
         gift_cards=[card_message(view) for view in record.result.cards],
     )

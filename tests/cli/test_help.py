@@ -20,6 +20,7 @@ COMMANDS = {
     "admin token create", "admin token list", "admin token revoke", "admin token rotate",
     "card show", "card issue", "card activate", "card load", "card redeem", "card hold",
     "card capture", "card void", "card reverse", "card lookup", "card history",
+    "log list", "log show", "log reversals", "log create-key",
 }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def test_help_of_a_command_teaches(giftcard: Giftcard, path: str) -> None:
     assert "Example" in text
 
 
-@pytest.mark.parametrize("group", ["", "admin", "card", "demo", "keys", "admin token"])
+@pytest.mark.parametrize("group", ["", "admin", "card", "demo", "keys", "log", "admin token"])
 def test_help_of_a_group_names_its_commands(giftcard: Giftcard, group: str) -> None:
     result = giftcard(*group.split(), "--help")
     below = {
@@ -69,7 +70,7 @@ def test_no_command_takes_a_token(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(COMMANDS - {"serve", "migrate", "keys create", "demo load"})
+    "path", sorted(COMMANDS - {"serve", "migrate", "keys create", "log create-key", "demo load"})
 )
 def test_what_prints_data_prints_json(path: str) -> None:
     assert any("--json" in parameter.opts for parameter in TREE[path].params)

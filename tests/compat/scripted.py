@@ -29,6 +29,11 @@ class Script:
     turns: Sequence[Any]
     asked: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
     address: str = ""
+    server: Any = None
+
+    async def stop(self) -> None:
+        """Nobody listens any more."""
+        await self.server.stop(None)
 
     def next(self) -> Any:
         return self.turns[min(len(self.asked), len(self.turns)) - 1]
@@ -82,8 +87,9 @@ async def scripted(*turns: Any) -> AsyncIterator[Script]:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((_Handlers(script),))
     script.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    script.server = server
     await server.start()
     try:
         yield script
     finally:
-        await server.stop(None)
+        await script.stop()

@@ -107,7 +107,7 @@ def test_card_numbers_have_a_length() -> None:
     [
         ("CURRENCY", "JPY"), ("CURRENCY", "usd"), ("CURRENCY", "KWD"),
         ("CONSUMERS", '{"key": 1}'), ("CONSUMERS", '{"key": ""}'), ("CONSUMERS", "[]"),
-        ("CARD_NUMBER_LENGTH_MIN", "41"),
+        ("CARD_NUMBER_LENGTH_MIN", "41"), ("MEMBER_NAMES", '{"status": 1}'),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_used(name: str, value: str) -> None:
