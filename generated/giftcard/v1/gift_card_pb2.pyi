@@ -816,8 +816,8 @@ class Transaction(_message.Message):
     hold: _builtins.str
     """Resource name of the hold that was opened, captured or voided. Empty for other operations."""
     target_transaction: _builtins.str
-    """Resource name of the transaction that this one refunds or reverses. Empty for other operations
-    and for a reversal whose original had not arrived.
+    """Resource name of the transaction that this one refunds or reverses, or whose reserved codes it
+    releases. Empty for other operations and for a reversal whose original had not arrived.
     """
     request_id: _builtins.str
     """The caller's id of the request."""
