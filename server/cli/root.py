@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from server.cli import admin, call, card, demo, operate
+from server.cli import admin, call, card, customer, demo, operate
 from server.cli.output import say
 
 
@@ -47,5 +47,6 @@ app = typer.Typer(
 operate.add_to(app)
 app.add_typer(admin.app, name="admin")
 app.add_typer(card.app, name="card")
+app.add_typer(customer.app, name="customer")
 call.add_to(app)
 app.add_typer(demo.app, name="demo")
