@@ -9,7 +9,7 @@ The credentials are printed in the documentation, so they must never be reachabl
 see `refuse_exposure`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from server.domain import code as codes
 from server.domain import commands as c
 from server.domain.model import Program, TransactionState
 from server.ledger import Answer, BatchProcessor
+from server.rpc.sealed_codes import code_material
 from server.secrets import SecretKeys, hash_password, token_hash
 from server.settings import Settings, SettingsError, is_loopback
 from server.storage import directory, queries
@@ -120,12 +121,19 @@ CARDS: Final = (
 )  # fmt: skip
 
 
+#: The customer of the CP examples, and the points to begin with.
+CUSTOMER: Final = "2059378440"
+POINTS: Final = 10_000
+_CUSTOMER_SINCE: Final = "2021-02-20T10:20"
+
+
 def programs() -> tuple[Program, ...]:
     """The demo programs, without ids and times, which are given when they are created."""
     return (
         Program(
             "", 1, MERCHANT_ID, "GC", "Gift card", CURRENCY,
             min_amount=1_00, max_amount=500_00, max_balance=500_00, code_prefix="GC",
+            points_per_major_unit=100,
         ),
         Program(
             "", 1, MERCHANT_ID, "GC25", "Gift card, 25 dollars", CURRENCY,
@@ -202,6 +210,8 @@ class _Loader:
         for card in CARDS:
             self._now = instant(card.issued)
             self._make_card(card)
+        self._now = instant(_CUSTOMER_SINCE)
+        self._make_customer()
 
     def _decide(self, envelope: c.Envelope) -> None:
         (outcome,), _ = self._processor.run(self._connection, [envelope])
@@ -295,24 +305,33 @@ class _Loader:
                 c.Context(card.location),
                 self._locations[card.location],
                 self._now,
-                material=self._material(caller, card.code, normalized),
+                material=replace(
+                    code_material(self._keys, caller, card.code), card_id=self._new_id()
+                ),
                 aliases={oldest: tuple(others)} if others else {},
             )
         )
 
+    def _make_customer(self) -> None:
+        commands: tuple[c.Command, ...] = (
+            c.CreateCustomer(CUSTOMER),
+            c.EarnPoints(CUSTOMER, POINTS),
+        )
+        for action, command in zip(("create", "earn"), commands, strict=True):
+            self._decide(
+                c.Envelope(
+                    self._caller("cp"),
+                    f"demo/{action}/customer",
+                    command,
+                    c.Context("Website"),
+                    self._locations["Website"],
+                    self._now,
+                )
+            )
+
     def _hashes(self, caller: c.Caller, normalized: str) -> list[str]:
         hashes = self._keys.code_hashes_all_versions(caller.merchant_id, caller.book, normalized)
         return [value.hex() for value in hashes]
-
-    def _material(self, caller: c.Caller, code: str, normalized: str) -> c.CodeMaterial:
-        card_id = self._new_id()
-        return c.CodeMaterial(
-            card_id,
-            self._keys.code_hash(caller.merchant_id, caller.book, normalized),
-            self._keys.encrypt_code(code, card_id.encode()),
-            codes.last_four(normalized),
-            self._keys.current_version,
-        )
 
 
 def _stored(client: DemoClient) -> access.StoredSecret:

@@ -20,6 +20,7 @@ PROGRAMS: Final[dict[str, dict[str, Any]]] = {
     "SUMMER": {"valid_until": "2026-08-31"},
     "EURO": {"unit": "EUR"},
     "PIN": {"pin_required": True},
+    "LOYAL": {"points_per_major_unit": 40, "max_amount": 6_000},
     "GONE": {"retired": True},
 }
 HOLD_SECONDS: Final = 7 * 24 * 3600

@@ -7,7 +7,7 @@ from typing import Any, Final
 from giftcard import v1
 
 from server.domain import commands as c
-from server.domain.errors import Rejected
+from server.domain.errors import InvalidField, Rejected
 from server.domain.model import Card
 from server.domain.record import CardView, Record
 from server.ledger.reader import CardQuery
@@ -20,6 +20,18 @@ from server.secrets import SecretKeys, new_id
 from server.storage import queries
 
 READ: Final = frozenset({"READ"})
+
+
+async def find_customer(bridge: Bridge, caller: c.Caller, name: str) -> Card:
+    """The customer's points as they stand."""
+    found = await bridge.read(
+        lambda connection: queries.customer(
+            connection, caller.merchant_id, caller.book, caller.cell, name
+        )
+    )
+    if found is None:
+        raise Rejected("CUSTOMER_NOT_FOUND", customer=f"customers/{name}")
+    return found
 
 
 class CardReads:
@@ -52,15 +64,29 @@ class CardReads:
     async def _lookup(
         self, request: v1.LookupGiftCardRequest, call: Call
     ) -> v1.LookupGiftCardResponse:
+        card, checked = await self.find(request, call, pin_for_name=True)
+        shown = render.card_fields(checked) if checked else render.card_now(card, self._clock())
+        return v1.LookupGiftCardResponse(gift_card=shown)
+
+    async def find(
+        self,
+        request: v1.LookupGiftCardRequest | v1.RenderCertificateRequest,
+        call: Call,
+        *,
+        pin_for_name: bool,
+    ) -> tuple[Card, CardView | None]:
+        """The card referred to, its PIN checked; after a check that was counted also as it is now.
+
+        `pin_for_name` wants the PIN of a card that is named by its resource name, too.
+        """
         intake = parse.Intake(self._keys, call.caller)
         ref = intake.card(request.gift_card, request.HasField("gift_card"), "gift_card")
         hashes = (ref.code_hash, *intake.aliases.get(ref.code_hash, ())) if ref.code_hash else ()
         card = await self._bridge.card(CardQuery(call.caller, ref, hashes))
         checked = None
-        if card.pin_hash is not None:
+        if card.pin_hash is not None and (ref.code_hash or pin_for_name):
             checked = await self._check_pin(card, card.pin_hash, intake.pins.get(ref), call)
-        shown = render.card_fields(checked) if checked else render.card_now(card, self._clock())
-        return v1.LookupGiftCardResponse(gift_card=shown)
+        return card, checked
 
     async def _check_pin(
         self, card: Card, stored: str, pin: str | None, call: Call
@@ -129,17 +155,12 @@ class CardReads:
         )
         if found is None:
             raise Rejected("HOLD_NOT_FOUND")
-        hold, unit = found
-        return v1.Hold(**render.hold_now(hold, unit, caller.merchant_id, self._clock()))
+        return v1.Hold(**render.hold_now(found, caller.merchant_id, self._clock()))
 
     async def _list_holds(self, request: v1.ListHoldsRequest, call: Call) -> v1.ListHoldsResponse:
         size = fields.page_size(request.page_size)
         after = self._pages.read(request, call)
-        card_id = (
-            fields.opaque_name(request.gift_card, "giftCards", "gift_card")
-            if request.gift_card
-            else None
-        )
+        card_id = await self._owner_id(request, call)
         state = fields.known_enum(request.state, v1.Hold.State, "state") or None
         caller, now = call.caller, self._clock()
         holds = await self._bridge.read(
@@ -157,9 +178,24 @@ class CardReads:
         )
         merchant_id = caller.merchant_id
         return v1.ListHoldsResponse(
-            holds=[render.hold_now(hold, unit, merchant_id, now) for hold, unit in holds[:size]],
-            next_page_token=self._pages.next(request, call, [hold.id for hold, _ in holds], size),
+            holds=[render.hold_now(found, merchant_id, now) for found in holds[:size]],
+            next_page_token=self._pages.next(
+                request, call, [found.hold.id for found in holds], size
+            ),
         )
+
+    async def _owner_id(
+        self, request: v1.ListHoldsRequest | v1.ListTransactionsRequest, call: Call
+    ) -> str | None:
+        """The card to list by: the one that is named, or the points of the customer."""
+        if not request.customer:
+            if not request.gift_card:
+                return None
+            return fields.opaque_name(request.gift_card, "giftCards", "gift_card")
+        if request.gift_card:
+            raise InvalidField("customer", "Must not be set with gift_card.")
+        name = fields.chosen_name(request.customer, "customers", "customer")
+        return (await find_customer(self._bridge, call.caller, name)).id
 
     async def _get_transaction(
         self, request: v1.GetTransactionRequest, call: Call
@@ -182,7 +218,10 @@ class CardReads:
     async def found(self, record: Record, call: Call) -> v1.LookupTransactionResponse:
         """What became of a request, and of its cards since then."""
         described = await self._described(record.id, call)
-        asked = (CardQuery(call.caller, c.CardRef(id=view.id)) for view in record.result.cards)
+        asked = (
+            CardQuery(call.caller, c.CardRef(id=view.id), or_wallet=True)
+            for view in record.result.cards
+        )
         cards = await asyncio.gather(*map(self._bridge.card, asked))
         return render.lookup(described, cards, self._clock())
 
@@ -191,11 +230,7 @@ class CardReads:
     ) -> v1.ListTransactionsResponse:
         size = fields.page_size(request.page_size)
         after = self._pages.read(request, call)
-        card_id = (
-            fields.opaque_name(request.gift_card, "giftCards", "gift_card")
-            if request.gift_card
-            else None
-        )
+        card_id = await self._owner_id(request, call)
         location = (
             fields.chosen_name(request.location, "locations", "location")
             if request.location

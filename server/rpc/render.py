@@ -6,23 +6,25 @@ where the answer is made: protobuf copies a message that is put into another, wh
 the time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from giftcard import v1
 
+from server.domain.currency import POINTS
 from server.domain.errors import MESSAGES
 from server.domain.lifecycle import etag
-from server.domain.model import Card, CardState, Hold, Origin, TransactionState
+from server.domain.model import Card, CardState, Origin, TransactionState
 from server.domain.record import (
     CardView,
+    EntryView,
     HoldView,
     Record,
     TrancheView,
     view_card,
     view_hold,
 )
-from server.storage.queries import Described
+from server.storage.queries import Described, FoundHold
 
 #: A message as the dictionary of its fields.  The generated types know messages only, hence Any.
 Fields = Any
@@ -74,17 +76,9 @@ def card_fields(view: CardView, code: str = "") -> Fields:
         "pin_set": view.pin_set,
         "code": code,
         "code_last_four": view.code_last_four,
-        "tranches": [
-            {
-                "origin": tranche.origin,
-                "balance": money(tranche.balance, unit),
-                "held": money(tranche.held, unit),
-                "expire_time": timestamp(tranche.expire_time),
-            }
-            for tranche in sorted(view.tranches, key=_spend_order)
-        ],
+        "tranches": _tranches(view),
         "batch": view.batch,
-        "customer": view.customer,
+        "customer": _name("customers/", view.customer),
         "external_reference": view.external_reference,
         "labels": view.labels or None,
         "book": view.book,
@@ -94,6 +88,37 @@ def card_fields(view: CardView, code: str = "") -> Fields:
         "etag": etag(view.id, view.sequence),
         "transaction_count": view.sequence,
     }
+
+
+def customer_fields(view: CardView) -> Fields:
+    """The customer whose points this card is."""
+    return {
+        "name": "customers/" + view.customer,
+        "point_balance": view.balance,
+        "held_points": view.held,
+        "available_points": view.available,
+        "tranches": _tranches(view),
+        "external_reference": view.external_reference,
+        "labels": view.labels or None,
+        "book": view.book,
+        "create_time": timestamp(view.create_time),
+        "update_time": timestamp(view.update_time),
+        "etag": etag(view.id, view.sequence),
+        "transaction_count": view.sequence,
+    }
+
+
+def _tranches(view: CardView) -> Fields:
+    unit = view.unit
+    return [
+        {
+            "origin": tranche.origin,
+            "balance": money(tranche.balance, unit),
+            "held": money(tranche.held, unit),
+            "expire_time": timestamp(tranche.expire_time),
+        }
+        for tranche in sorted(view.tranches, key=_spend_order)
+    ]
 
 
 def _spend_order(tranche: TrancheView) -> tuple[int, bool]:
@@ -107,15 +132,21 @@ def card_now(card: Card, now: int) -> Fields:
     return card_fields(view_card(card, max(now, card.update_time)))
 
 
+def customer_now(wallet: Card, now: int) -> Fields:
+    return customer_fields(view_card(wallet, max(now, wallet.update_time)))
+
+
 def client_name(merchant_id: str, client_id: str) -> str:
     return f"merchants/{merchant_id}/apiClients/{client_id}"
 
 
-def hold_fields(view: HoldView, merchant_id: str) -> Fields:
+def hold_fields(view: HoldView, merchant_id: str, customer: str = "") -> Fields:
+    """`customer` is empty unless the hold keeps points."""
     unit = view.unit
     return {
         "name": "holds/" + view.id,
-        "gift_card": "giftCards/" + view.card_id,
+        "gift_card": "" if customer else "giftCards/" + view.card_id,
+        "customer": _name("customers/", customer),
         "state": view.state,
         "requested_amount": money(view.requested, unit),
         "authorized_amount": money(view.authorized, unit),
@@ -131,8 +162,8 @@ def hold_fields(view: HoldView, merchant_id: str) -> Fields:
     }
 
 
-def hold_now(hold: Hold, unit: str, merchant_id: str, now: int) -> Fields:
-    return hold_fields(view_hold(hold, unit, now), merchant_id)
+def hold_now(found: FoundHold, merchant_id: str, now: int) -> Fields:
+    return hold_fields(view_hold(found.hold, found.unit, now), merchant_id, found.customer)
 
 
 def transaction_fields(record: Record) -> Fields:
@@ -142,14 +173,8 @@ def transaction_fields(record: Record) -> Fields:
         "kind": record.kind,
         "state": record.state,
         "entries": [
-            {
-                "gift_card": "giftCards/" + entry.card_id,
-                "sequence": entry.sequence,
-                "amount": money(entry.amount, unit),
-                "balance_after": money(entry.balance_after, unit),
-                "held_after": money(entry.held_after, unit),
-            }
-            for entry in record.result.entries
+            _entry(entry, card)
+            for entry, card in zip(record.result.entries, record.result.cards, strict=True)
         ],
         "requested_amount": None if record.requested is None else money(record.requested, unit),
         "approved_amount": None if record.approved is None else money(record.approved, unit),
@@ -164,6 +189,18 @@ def transaction_fields(record: Record) -> Fields:
         "effective_time": timestamp(record.effective_time),
         "business_date": calendar_date(record.business_date),
         "book": record.book,
+    }
+
+
+def _entry(view: EntryView, card: CardView) -> Fields:
+    unit = card.unit
+    return {
+        "gift_card": "" if unit == POINTS else "giftCards/" + card.id,
+        "customer": "customers/" + card.customer if unit == POINTS else "",
+        "sequence": view.sequence,
+        "amount": money(view.amount, unit),
+        "balance_after": money(view.balance_after, unit),
+        "held_after": money(view.held_after, unit),
     }
 
 
@@ -217,8 +254,16 @@ class Answered:
     def card(self, index: int = 0) -> Fields:
         return card_fields(self.record.result.cards[index], self.code)
 
-    def cards(self) -> list[Fields]:
-        return [card_fields(view) for view in self.record.result.cards]
+    def owner(self) -> Fields:
+        """What a hold is of: a card, or a customer with its points."""
+        view = self.record.result.cards[0]
+        if view.unit == POINTS:
+            return {"customer": customer_fields(view)}
+        return {"gift_card": card_fields(view)}
+
+    def owners(self) -> Fields:
+        """All cards and customers that were touched."""
+        return _owners(self.record.result.cards)
 
     def approved(self) -> Fields:
         return money(self.record.approved or 0, self.record.unit)
@@ -229,7 +274,18 @@ class Answered:
 
     def hold(self) -> Fields | None:
         view = self.record.result.hold
-        return None if view is None else hold_fields(view, self.record.merchant_id)
+        if view is None:
+            return None
+        card = self.record.result.cards[0]
+        customer = card.customer if card.unit == POINTS else ""
+        return hold_fields(view, self.record.merchant_id, customer)
+
+
+def _owners(views: Sequence[CardView]) -> Fields:
+    return {
+        "gift_cards": [card_fields(view) for view in views if view.unit != POINTS],
+        "customers": [customer_fields(view) for view in views if view.unit == POINTS],
+    }
 
 
 def _with_card(response: type[Any]) -> Any:
@@ -242,13 +298,20 @@ def _with_card(response: type[Any]) -> Any:
 
 
 create: Final = _with_card(v1.CreateGiftCardResponse)
-issue: Final = _with_card(v1.IssueGiftCardResponse)
 activate: Final = _with_card(v1.ActivateGiftCardResponse)
 load: Final = _with_card(v1.LoadGiftCardResponse)
 update: Final = _with_card(v1.UpdateGiftCardResponse)
 lock: Final = _with_card(v1.LockGiftCardResponse)
 unlock: Final = _with_card(v1.UnlockGiftCardResponse)
 adjust: Final = _with_card(v1.AdjustGiftCardResponse)
+
+
+def issue(answered: Answered) -> v1.IssueGiftCardResponse:
+    return v1.IssueGiftCardResponse(
+        gift_card=answered.card(),
+        customer=next(iter(answered.owners()["customers"]), None),
+        **answered.common,
+    )
 
 
 def redeem(answered: Answered) -> v1.RedeemGiftCardResponse:
@@ -272,7 +335,7 @@ def redeem_many(answered: Answered) -> v1.RedeemGiftCardsResponse:
         for line in lines
     ]
     return v1.RedeemGiftCardsResponse(
-        gift_cards=answered.cards(),
+        gift_cards=answered.owners()["gift_cards"],
         plan=plan,
         approved_amount=answered.approved(),
         remaining_due=answered.due(),
@@ -281,7 +344,7 @@ def redeem_many(answered: Answered) -> v1.RedeemGiftCardsResponse:
 
 
 def refund(answered: Answered) -> v1.RefundGiftCardResponse:
-    return v1.RefundGiftCardResponse(gift_cards=answered.cards(), **answered.common)
+    return v1.RefundGiftCardResponse(**answered.owners(), **answered.common)
 
 
 def authorize(answered: Answered) -> v1.AuthorizeGiftCardResponse:
@@ -296,7 +359,7 @@ def authorize(answered: Answered) -> v1.AuthorizeGiftCardResponse:
 
 def capture(answered: Answered) -> v1.CaptureHoldResponse:
     return v1.CaptureHoldResponse(
-        gift_card=answered.card(),
+        **answered.owner(),
         hold=answered.hold(),
         captured_amount=answered.approved(),
         **answered.common,
@@ -305,7 +368,7 @@ def capture(answered: Answered) -> v1.CaptureHoldResponse:
 
 def void(answered: Answered) -> v1.VoidHoldResponse:
     return v1.VoidHoldResponse(
-        gift_card=answered.card(),
+        **answered.owner(),
         hold=answered.hold(),
         released_amount=answered.approved(),
         **answered.common,
@@ -316,7 +379,7 @@ def reverse(answered: Answered) -> v1.ReverseTransactionResponse:
     extras: Any = answered.record.result.extras
     unit = answered.record.unit
     return v1.ReverseTransactionResponse(
-        gift_cards=answered.cards(),
+        **answered.owners(),
         outcome=extras["outcome"],
         shortfall=money(extras["shortfall"], unit) if extras["shortfall"] else None,
         **answered.common,
@@ -349,8 +412,5 @@ def lookup(found: Described, cards: Iterable[Card], now: int) -> v1.LookupTransa
         TransactionState.REFUSED: states.REFUSED,
         TransactionState.SEALED: states.SEALED,
     }[found.record.state]
-    return states(
-        state=state,
-        transaction=described_transaction(found),
-        gift_cards=[card_now(card, now) for card in cards],
-    )
+    views = [view_card(card, max(now, card.update_time)) for card in cards]
+    return states(state=state, transaction=described_transaction(found), **_owners(views))

@@ -292,6 +292,10 @@ def is_broken(connection: Connection) -> bool:
     return bool(getattr(connection.connection.dbapi_connection, "closed", False))
 
 
+class LostRaceError(Exception):
+    """A statement met no row, since another process had changed it meanwhile."""
+
+
 def is_duplicate(error: Exception) -> bool:
     """A unique key or another wall of the schema stood in the way."""
     return isinstance(error, _INTEGRITY_ERRORS)
@@ -300,7 +304,7 @@ def is_duplicate(error: Exception) -> bool:
 def is_lost_race(error: Exception) -> bool:
     """Another process won a key, a lock or a serialization, or the connection was lost: surely
     not committed, and the same command may find another world when it is tried again."""
-    if is_duplicate(error):
+    if is_duplicate(error) or isinstance(error, LostRaceError):
         return True
     if not isinstance(error, psycopg.Error):
         return False

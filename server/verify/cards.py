@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from server.domain.model import CardState, Kind, Movement, TransactionState
+from server.domain.currency import POINTS
+from server.domain.model import CardState, CodeState, Kind, Movement, TransactionState
 from server.storage import schema
 from server.storage.audit import Row, Snapshot
-from server.storage.writing import CODE_USABLE, OWN_NORMALIZATION, PRIMARY_CODE
+from server.storage.writing import OWN_NORMALIZATION, PRIMARY_CODE
 from server.verify import views
 from server.verify.holds import OpenHolds
 from server.verify.report import Findings, Report
@@ -27,7 +28,7 @@ _ACCOUNT_COLUMNS: Final = (
 )  # fmt: skip
 _CODE_COLUMNS: Final = (
     "card_id", "code_hash", "merchant_id", "book", "cell", "kind", "state", "normalization",
-    "last_four", "create_time",
+    "last_four", "create_time", "reservation_id", "line", "expire_time",
 )  # fmt: skip
 _ENTRY_COLUMNS: Final = (
     "card_id", "sequence", "cell", "transaction_id", "balance_after", "held_after", "card_state",
@@ -100,7 +101,9 @@ class _Page:
         self._low, self._high = low, cards[-1][0]
         self._books = {row[0]: _Books(row) for row in cards}
         self._holds = OpenHolds(snapshot, findings)
-        report.counts["cards"] += len(cards)
+        wallets = sum(row[4] == POINTS for row in cards)
+        report.counts["cards"] += len(cards) - wallets
+        report.counts["customers"] += wallets
 
     def verify(self, stored: dict[tuple[str, int, str], int]) -> None:
         for row in self._snapshot.rows(
@@ -157,12 +160,16 @@ class _Page:
                 continue
             books.has_code = True
             card = books.card
+            reserved = row.reservation_id is not None
+            # One that was reserved is older than its card; its terms are its reservation's.
+            since = row.create_time if reserved else card.create_time
+            terms = (row.line, row.expire_time) if reserved else (None, None)
             self._findings.check(
                 "code", row[0],
-                "merchant, book, cell, kind, state, normalization, last four, create_time",
-                tuple(row[2:]),
-                (card.merchant_id, card.book, card.cell, PRIMARY_CODE, CODE_USABLE,
-                 OWN_NORMALIZATION, card.code_last_four, card.create_time),
+                "merchant, book, cell, kind, state, normalization, last four, create_time, terms",
+                (*row[2:10], row.line, row.expire_time),
+                (card.merchant_id, card.book, card.cell, PRIMARY_CODE, int(CodeState.USED),
+                 OWN_NORMALIZATION, card.code_last_four, since, *terms),
             )  # fmt: skip
 
     def _entry(self, books: _Books, row: Row, context: "_Context") -> None:
@@ -220,7 +227,7 @@ class _Page:
         check("card", card[0], "sequence", card[7], books.sequence)
         check("card", card[0], "head", card[8], books.hash)
         check("card", card[0], "issued_location_id", card.issued_location_id, books.issued_at)
-        check("card", card[0], "has a code", books.has_code, True)
+        check("code", card[0], "is there", books.has_code, card.unit != POINTS)
         held = self._holds.held_on(card[0])
         for account_id, row in books.accounts.items():
             key = (card[0], account_id)
