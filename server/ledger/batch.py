@@ -74,7 +74,12 @@ class BatchProcessor:
             self._last_time = max(self._last_time, record.decided_time)
         changes = Changes()
         outcomes = [self._answer(world, changes, request) for request in requests]
-        self._look_again(connection, world, changes, requests, outcomes)
+        rejected = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
+        if rejected:
+            found = self._look_again(connection, world, [requests[n] for n in rejected])
+            for n in rejected:
+                if requests[n].key in found:
+                    outcomes[n] = _replay(found[requests[n].key], requests[n], changes)
         self._write(connection, changes)
         return outcomes, not changes.is_empty()
 
@@ -114,33 +119,18 @@ class BatchProcessor:
         return Answer(record, replayed=False)
 
     def _look_again(
-        self,
-        connection: Connection,
-        world: World,
-        changes: Changes,
-        requests: Sequence[Request],
-        outcomes: list[Decided],
-    ) -> None:
-        """Finds those among the rejected that another process has carried out meanwhile.
+        self, connection: Connection, world: World, rejected: Sequence[Request]
+    ) -> dict[bytes, Record]:
+        """Finds those of the rejected that another process has carried out meanwhile.
 
         A rejection writes nothing, so the unique key of requests does not stand in its way: what
         the first sending did (the code is taken, the card has changed) would be held against its
         own retry.
         """
-        doubtful = {
-            request.key
-            for request, outcome in zip(requests, outcomes, strict=True)
-            if isinstance(outcome, Rejected) and request.key not in world.records
-        }
-        cells = sorted({request.envelope.caller.cell for request in requests})
-        found = {
-            record.request_key: record
-            for record in loading.load_records(connection, "request_key", list(doubtful), cells)
-        }
-        if found:
-            for index, request in enumerate(requests):
-                if request.key in found:
-                    outcomes[index] = _replay(found[request.key], request, changes)
+        keys = {request.key for request in rejected} - world.records.keys()
+        cells = sorted({request.envelope.caller.cell for request in rejected})
+        records = loading.load_records(connection, "request_key", list(keys), cells)
+        return {record.request_key: record for record in records}
 
     def _bury(
         self, world: World, changes: Changes, request: Request, request_id: str, now: int

@@ -62,7 +62,7 @@ CARD_COLUMNS: Final = (
     "issue_time", "labels", "sequence", "head",
 )  # fmt: skip
 ACCOUNT_COLUMNS: Final = (
-    "id", "card_id", "origin", "expire_time", "balance", "held", "entity_code", "create_time",
+    "id", "card_id", "origin", "expire_time", "balance", "held", "entity_code",
 )  # fmt: skip
 _CODE_COLUMNS: Final = (
     "code_hash", "card_id", "state", "reservation_id", "line", "expire_time",
@@ -116,7 +116,7 @@ def attach_accounts(connection: Connection, cards: dict[str, Card], cells: Seque
     for row in select_in(
         connection, schema.account, ACCOUNT_COLUMNS, "card_id", list(cards), cells, order="id"
     ):
-        account = Account(row[0], row[1], _ORIGINS[row[2]], *row[3:8])
+        account = Account(row[0], row[1], _ORIGINS[row[2]], row[3], row[4], row[5], row[6])
         cards[account.card_id].accounts.append(account)
         if account.held:
             holding.add(account.card_id)

@@ -20,7 +20,7 @@ _CARD_KEYS: Final = ("id", "cell")
 _CARD_CHANGEABLE: Final = loading.CARD_COLUMNS[8:]
 _ACCOUNT_INSERT: Final = (
     *loading.ACCOUNT_COLUMNS, "cell", "merchant_id", "book", "unit", "program_id",
-    "program_version",
+    "program_version", "create_time",
 )  # fmt: skip
 _HOLD_INSERT: Final = (*loading.HOLD_COLUMNS, "cell", "merchant_id", "book", "transaction_id")
 _RECORD_INSERT: Final = (*loading.RECORD_COLUMNS, "commit_id", "ordinal", "replays")
@@ -168,8 +168,8 @@ def _write_accounts(connection: Connection, changes: Changes) -> None:
         if account.is_new:
             new.append((
                 account.id, card.id, int(account.origin), account.expire_time, account.balance,
-                account.held, account.entity, account.create_time, card.cell, card.merchant_id,
-                int(card.book), card.unit, card.program_id, card.program_version,
+                account.held, account.entity, card.cell, card.merchant_id, int(card.book),
+                card.unit, card.program_id, card.program_version, account.create_time,
             ))  # fmt: skip
         else:
             old.append((card.id, account.id, card.cell, account.balance, account.held))

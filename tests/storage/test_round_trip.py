@@ -133,6 +133,8 @@ def _as_stored(card: Card) -> dict[str, Any]:
     facts = asdict(card)
     for item in (facts, *facts["accounts"], *facts["holds"]):
         item["is_new"] = False
+    for account in facts["accounts"]:
+        account["create_time"] = 0  # written, and never asked for
     return facts
 
 

@@ -1021,7 +1021,7 @@ class RedeemGiftCardsResponse(_message.Message):
     """Whether this answers a repeated request with the decision made the first time."""
     @_builtins.property
     def gift_cards(self) -> _containers.RepeatedCompositeFieldContainer[_gift_card_pb2.GiftCard]:
-        """The cards, as the operation left them, in the order of the request."""
+        """The cards that were spent from, as the operation left them, in the order of the request."""
 
     @_builtins.property
     def transaction(self) -> _gift_card_pb2.Transaction:
@@ -1624,7 +1624,7 @@ class ReverseTransactionResponse(_message.Message):
     """What the reversal found."""
     @_builtins.property
     def gift_cards(self) -> _containers.RepeatedCompositeFieldContainer[_gift_card_pb2.GiftCard]:
-        """The cards of the original, as the operation left them."""
+        """The cards of the original, as the reversal left them."""
 
     @_builtins.property
     def transaction(self) -> _gift_card_pb2.Transaction:
@@ -1739,7 +1739,7 @@ class LookupTransactionResponse(_message.Message):
 
     @_builtins.property
     def gift_cards(self) -> _containers.RepeatedCompositeFieldContainer[_gift_card_pb2.GiftCard]:
-        """The cards it touched, as they are now."""
+        """The cards it touched, as it left them."""
 
     @_builtins.property
     def customers(self) -> _containers.RepeatedCompositeFieldContainer[_customer_pb2.Customer]:

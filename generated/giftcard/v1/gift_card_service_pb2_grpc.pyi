@@ -19,11 +19,12 @@ class GiftCardServiceStub:
 
     What holds for every method that writes:
 
-    - Idempotent by `request_id`. The same id with the same meaning gives the first answer again,
-      cards and balances as they were then, with `replayed` set and the trailing metadata
-      `giftcard-replayed: true`. The same id with another meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as
-      the ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of
-      each which it is.
+    - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
+      with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
+      the cards are shown as they were then. The same id with another meaning fails with
+      REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+      ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
+      which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
       request again, ask LookupTransaction, or undo it with ReverseTransaction.
     - Answers with its own Response, holding the card and the transaction, also where AIP-133 and
@@ -263,11 +264,12 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
 
     What holds for every method that writes:
 
-    - Idempotent by `request_id`. The same id with the same meaning gives the first answer again,
-      cards and balances as they were then, with `replayed` set and the trailing metadata
-      `giftcard-replayed: true`. The same id with another meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as
-      the ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of
-      each which it is.
+    - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
+      with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
+      the cards are shown as they were then. The same id with another meaning fails with
+      REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+      ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
+      which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
       request again, ask LookupTransaction, or undo it with ReverseTransaction.
     - Answers with its own Response, holding the card and the transaction, also where AIP-133 and
