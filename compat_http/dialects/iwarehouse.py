@@ -20,6 +20,8 @@ An optional `ref` names the request: the same one sent again is answered with th
 the first time.  Without it each call is a new card, and a 504 means that none was left behind.
 
 A failure is a 4xx or 5xx with `Error` and `ErrorCode`, and no member that starts with Card.
+
+The login's client needs the scopes READ and SELL.
 """
 
 import base64
@@ -53,8 +55,8 @@ from compat_http.strict_json import exact_number
 
 PATH: Final = "/core/sales/cards/gift/gift_api.asp"
 
-_CODE: Final = re.compile(r"[ -~]*[!-,.-~][ -~]*")
-_CODE_LENGTH_MAX: Final = 64
+#: Spaces and hyphens of a code do not count.
+_CODE: Final = re.compile(r"(?:[ -]*[!-,.-~]){1,40}[ -]*")
 _REF: Final = re.compile(r"[ -~]{1,64}")
 _COUNT: Final = re.compile(r"[0-9]{1,5}")
 _DAY_FIRST: Final = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
@@ -274,7 +276,7 @@ def _first_attempt(request_id: str) -> Generator[Rpc, Any, Timestamp | None]:
 
 
 def _read(code: str, config: IwarehouseSettings) -> Operation:
-    if len(code) > _CODE_LENGTH_MAX or not _CODE.fullmatch(code):
+    if not _CODE.fullmatch(code):
         raise Refusal("GIFT_CARD_NOT_FOUND", *REASONS["GIFT_CARD_NOT_FOUND"])
     reference = v1.GiftCardReference(code=code)
     looked = yield Rpc("LookupGiftCard", v1.LookupGiftCardRequest(gift_card=reference))

@@ -13,9 +13,12 @@ time is over.  A payment by that client consumes it and the rest returns to the 
 get 409.  Cancelling changes something though it is a GET: it is never cached, refused to HEAD and
 to look-ahead requests, and repeats are harmless.  It can be sent by POST as well.
 
-The same sale (location, transaction number, card and amount) answers the first decision again.  The
-other calls have nothing to tell a repeat by: they take an `Idempotency-Key` header, and without one
-each is new.  After 504 nothing stays done, unless the caller repeats the call under its key.
+The same sale (location, transaction number, card and amount) answers the first decision again.  A
+payment or reservation has nothing to tell a repeat by: it takes an `Idempotency-Key` header, as a
+sale does, and without one each is new.  After 504 nothing stays done, unless the caller repeats the
+sale, or the call under its key.
+
+The token's client needs the scopes READ, SELL and REDEEM.
 """
 
 import re

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from compat_http.store import reading
 from compat_http.strict_json import write
 from tests.compat.stage import ShimServer, call
 from tests.grpc_server import GrpcServer
@@ -44,6 +45,20 @@ def test_nothing_of_a_path_or_header_is_kept(demo_server: GrpcServer, tmp_path: 
                     call(shim.address, method, f"{base}/{path}", content, headers)
         shim.stop()
         _assert_clean(tmp_path, shim, CARD)
+
+
+def test_a_created_card_is_found_by_its_end(demo_server: GrpcServer, tmp_path: Path) -> None:
+    """Only the answer has its code, of which the log keeps what may be shown."""
+    path = "/core/sales/cards/gift/gift_api.asp"
+    with ShimServer(demo_server.address, tmp_path) as shim:
+        shim.start()
+        target = f"{path}?log=demo&pwd=demo&qty=100&ref=found-by-its-end"
+        code = call(shim.address, "GET", target).json["CardCode"]
+        shim.stop()
+        _assert_clean(tmp_path, shim, code)
+    with reading.opened(f"sqlite:///{tmp_path / 'var' / 'exchange.db'}") as connection:
+        (found,) = reading.exchanges(connection, reading.Filter(last_four=code[-4:]), 10)
+    assert (found["operation"], found["legacy_request_id"]) == ("create", "found-by-its-end")
 
 
 def _assert_clean(directory: Path, shim: ShimServer, *codes: str) -> None:
