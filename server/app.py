@@ -131,7 +131,11 @@ class Server:
         )
         self._services: dict[str, _Service] = {
             gift_card_service.SERVICE: gift_card_service.GiftCardService(
-                self._bridge, directory, keys, clock=now
+                self._bridge,
+                directory,
+                keys,
+                clock=now,
+                reserve_codes_max=settings.reserve_codes_max,
             ),
             program_service.SERVICE: program_service.ProgramService(
                 self._bridge, directory, keys, clock=now

@@ -72,12 +72,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Create(Operation):
+    """`reserved` requires that the code of this card was reserved."""
+
     card: str
     program: str = "GC"
     pin: str | None = None
     max_balance: int | None = None
     valid_from: str | None = None
     valid_until: str | None = None
+    reserved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,24 @@ class Issue(Operation):
     max_balance: int | None = None
     valid_from: str | None = None
     valid_until: str | None = None
+    reserved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve(Operation):
+    """Codes for these cards to come. `seconds` None keeps them for ever."""
+
+    cards: tuple[str, ...]
+    seconds: int | None = None
+    program: str = "GC"
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Operation):
+    """`of` is the request that reserved; without it `cards` names the codes."""
+
+    of: str = ""
+    cards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +272,8 @@ class Outcome:
     """What a caller heard. `reason` is None where the answer is yes.
 
     Ids and what an answer showed of the cards are not compared: nobody can predict the former,
-    and a replay may show a card as it was decided or as it is now.
+    and a replay may show a card as it was decided or as it is now. `codes` are those that were
+    reserved or released.
     """
 
     reason: str | None = None
@@ -261,6 +283,7 @@ class Outcome:
     shortfall: int = 0
     found: str | None = None
     plan: tuple[tuple[str, int], ...] = ()
+    codes: int | None = None
     replayed: bool = False
     hold_id: str | None = field(default=None, compare=False)
     transaction_id: str | None = field(default=None, compare=False)

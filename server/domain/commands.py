@@ -6,9 +6,10 @@ command: a code appears as its keyed hash, and what the edge makes up (a generat
 of a new card, the PIN typed at the till) travels beside it in the `Envelope`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar
 
+from server.domain.code import CodeFormat
 from server.domain.errors import DomainError
 from server.domain.model import Book, Disposition, Kind, Origin, SpendOrder
 
@@ -83,19 +84,25 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class CreateGiftCard(Command):
-    kind = Kind.CREATE
+class NewCard(Command):
+    """`code_hash` is empty where the server makes the code, then in `code_format` if given."""
+
     program: str
     code_hash: str
     policy: Policy
+    _: KW_ONLY
+    code_format: CodeFormat | None = None
+    require_reserved_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class IssueGiftCard(Command):
+class CreateGiftCard(NewCard):
+    kind = Kind.CREATE
+
+
+@dataclass(frozen=True, slots=True)
+class IssueGiftCard(NewCard):
     kind = Kind.ISSUE
-    program: str
-    code_hash: str
-    policy: Policy
     amount: Amount
     origin: Origin = Origin.PAID
     tranche_valid_until: str | None = None
@@ -245,6 +252,31 @@ class CheckPin(_OneCard):
 
 
 @dataclass(frozen=True, slots=True)
+class ReserveCodes(Command):
+    """`count` as asked: how many are made is for the edge, which has a limit.
+
+    `program` may be empty where there is a `code_format`.
+    """
+
+    kind = Kind.RESERVE_CODES
+    program: str
+    count: int
+    agency: str
+    label: str = ""
+    expire_after_seconds: int | None = None
+    code_format: CodeFormat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCodes(Command):
+    """Exactly one is set: the reservation's id, or the keyed hashes of codes, as in `CardRef`."""
+
+    kind = Kind.RELEASE_CODES
+    reservation_id: str = ""
+    code_hashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LookupRequest(Command):
     """What became of the envelope's request id?  `seal` makes "never seen" final."""
 
@@ -302,7 +334,10 @@ class Location:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CodeMaterial:
-    """What the edge made for a new card: identity and secrets, the latter only encrypted."""
+    """What the edge made for a new card: identity and secrets, the latter only encrypted.
+
+    A reserved code has no card yet.
+    """
 
     card_id: str
     code_hash: bytes
@@ -329,6 +364,7 @@ class Envelope:
     client_time: int | None = None
     dialect: str = ""
     material: CodeMaterial | None = None
+    reserved: tuple[CodeMaterial, ...] = ()
     pins: dict[CardRef, str] = field(default_factory=dict)
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     changes: tuple[RowChange, ...] = ()

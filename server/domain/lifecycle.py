@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from server.domain import rules
+from server.domain import reservations, rules
 from server.domain.commands import (
     ActivateGiftCard,
     AdjustGiftCard,
@@ -14,6 +14,7 @@ from server.domain.commands import (
     LoadGiftCard,
     Location,
     LockGiftCard,
+    NewCard,
     Policy,
     UnlockGiftCard,
     UpdateGiftCard,
@@ -43,17 +44,20 @@ from server.domain.world import World
 Value = TypeVar("Value")
 
 
-def _new_card(world: World, envelope: Envelope, program: Program, now: int) -> Card:
-    command = envelope.command
-    assert isinstance(command, (CreateGiftCard, IssueGiftCard))
+def _new_card(
+    world: World, envelope: Envelope, command: NewCard, program: Program, now: int
+) -> Decision:
+    """A decision that makes the card, as yet for sale and without value."""
     material = envelope.material
     assert material is not None, "a new card needs the edge's material"
     if program.retired:
         raise Refused("PROGRAM_RETIRED")
-    if world.card_id_of_code(command.code_hash or material.code_hash.hex()) is not None:
+    made = "" if command.code_hash else material.code_hash.hex()
+    # A code that somebody names may be reserved for just this; one that the server makes may not.
+    if world.card_id_of_code(command.code_hash or made) or (made and world.code(made)):
         raise Rejected("CODE_EXISTS")
     policy = command.policy
-    return Card(
+    card = Card(
         id=material.card_id,
         cell=envelope.caller.cell,
         merchant_id=envelope.caller.merchant_id,
@@ -82,6 +86,10 @@ def _new_card(world: World, envelope: Envelope, program: Program, now: int) -> C
         labels=dict(policy.labels),
         is_new=True,
     )
+    decision = Decision(unit=card.unit, cards=[card])
+    taken = reservations.take(world, decision, command, card, now)
+    decision.new_cards.append((card, None if taken else material))
+    return decision
 
 
 def _limit(policy: Policy, unit: str, default: int | None) -> int | None:
@@ -98,17 +106,14 @@ def _chosen(asked: Value | None, default: Value | None) -> Value | None:
 def create(world: World, envelope: Envelope, command: CreateGiftCard, now: int) -> Decision:
     """Registers a card for sale: INACTIVE, without value."""
     program = world.program(envelope.caller, command.program)
-    card = _new_card(world, envelope, program, now)
-    assert envelope.material is not None
-    return Decision(unit=card.unit, cards=[card], new_cards=[(card, envelope.material)])
+    return _new_card(world, envelope, command, program, now)
 
 
 def issue(world: World, envelope: Envelope, command: IssueGiftCard, now: int) -> Decision:
     """Creates and activates at once."""
     program = world.program(envelope.caller, command.program)
-    card = _new_card(world, envelope, program, now)
-    assert envelope.material is not None
-    decision = Decision(unit=card.unit, cards=[card], new_cards=[(card, envelope.material)])
+    decision = _new_card(world, envelope, command, program, now)
+    (card,) = decision.cards
     expire_time = rules.tranche_expire_time(command.tranche_valid_until, card.time_zone, now)
     _sell(
         world, envelope, decision, card, program, command.amount.minor_units, command.amount.unit,

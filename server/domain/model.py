@@ -72,6 +72,17 @@ class Kind(IntEnum):
     SEAL = 18
     ADMIN = 19
     CHECK_PIN = 21
+    RESERVE_CODES = 22
+    RELEASE_CODES = 23
+    EARN_POINTS = 24
+
+
+class CodeState(IntEnum):
+    """A card has the code; a reservation keeps it; a reservation gave it up."""
+
+    USED = 1
+    RESERVED = 2
+    RELEASED = 3
 
 
 class Movement(IntEnum):
@@ -161,6 +172,29 @@ class Hold:
     def authorization_code(self) -> str:
         """What a till prints and sends back: G and 32 hexadecimal characters, made from the id."""
         return "G" + self.id.upper()
+
+
+@dataclass(slots=True, eq=False)
+class Code:
+    """A row of codes: that of a card, or one that was reserved for a card to come.
+
+    A reservation is named for its transaction and keeps its codes in order of `line`.  A code
+    that was reserved stays its reservation's for ever, whoever uses it later.
+    """
+
+    code_hash: str
+    card_id: str | None
+    state: CodeState
+    reservation_id: str | None = None
+    line: int | None = None
+    expire_time: int | None = None
+    is_new: bool = False
+
+    def reserved_at(self, now: int) -> bool:
+        """Whether it is kept for a card; a reservation whose time is over keeps nothing."""
+        if self.state is not CodeState.RESERVED:
+            return False
+        return self.expire_time is None or now < self.expire_time
 
 
 @dataclass(frozen=True, slots=True)

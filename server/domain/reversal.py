@@ -17,6 +17,7 @@ from server.domain.model import (
     TransactionState,
 )
 from server.domain.record import PostingRow, Record
+from server.domain.reservations import give_up
 from server.domain.rules import spend_order
 from server.domain.spending import returned_by_line
 from server.domain.world import World
@@ -29,6 +30,7 @@ ALREADY_REVERSED = "ALREADY_REVERSED"
 #: Kinds that moved nothing, or whose undoing has an operation of its own.
 _NOT_REVERSIBLE = frozenset({
     Kind.REVERSE, Kind.VOID, Kind.LOCK, Kind.UNLOCK, Kind.UPDATE, Kind.ADMIN,
+    Kind.RELEASE_CODES,
 })  # fmt: skip
 
 
@@ -54,6 +56,9 @@ def reverse(world: World, envelope: Envelope, command: ReverseTransaction, now: 
     if target.kind is Kind.REFUND and _reversed_id(world, target.target_id or ""):
         # The sale was undone as a whole, this refund's part included: nothing is left to undo.
         return _outcome(decision, NOTHING_TO_REVERSE)
+    if target.kind is Kind.RESERVE_CODES:
+        give_up(decision, world.codes_of(target.id))
+        return _outcome(decision, REVERSED if decision.code_changes else NOTHING_TO_REVERSE)
     if target.kind is Kind.AUTHORIZE:
         return _void(world, decision, target, now)
     if target.kind is Kind.CREATE:

@@ -96,11 +96,25 @@ def _policy(request: v1.CreateGiftCardRequest | v1.IssueGiftCardRequest) -> c.Po
     )
 
 
+def _code_terms(request: v1.CreateGiftCardRequest | v1.IssueGiftCardRequest) -> dict[str, Any]:
+    """What is asked of the code of a new card, given or made."""
+    if request.require_reserved_code and not request.code:
+        raise InvalidField("require_reserved_code", "Must not be set without code.")
+    if request.HasField("code_format") and request.code:
+        raise InvalidField("code_format", "Must not be set with code.")
+    wanted = request.HasField("code_format")
+    return {
+        "code_format": fields.code_format(request.code_format, "code_format") if wanted else None,
+        "require_reserved_code": request.require_reserved_code,
+    }
+
+
 def create(request: v1.CreateGiftCardRequest, intake: Intake) -> c.Command:
     return c.CreateGiftCard(
         fields.chosen_name(request.program, "programs", "program"),
         intake.code(request.code, "code") if request.code else "",
         _policy(request),
+        **_code_terms(request),
     )
 
 
@@ -116,6 +130,7 @@ def issue(request: v1.IssueGiftCardRequest, intake: Intake) -> c.Command:
             request.HasField("tranche_expire_date"),
             "tranche_expire_date",
         ),
+        **_code_terms(request),
     )
 
 

@@ -28,17 +28,6 @@ DAYS_MAX: Final = 36_500
 
 #: What an absent field means.
 _DEFAULTS: Final = {field.name: field.default for field in fields_of(Program)}
-_ALPHABETS: Final = {
-    v1.Program.CodeFormat.ALPHABET_UNSPECIFIED: "CROCKFORD",
-    v1.Program.CodeFormat.CROCKFORD: "CROCKFORD",
-    v1.Program.CodeFormat.DIGITS: "DIGITS",
-    v1.Program.CodeFormat.ALPHANUMERIC: "ALPHANUMERIC",
-}
-_CHECKS: Final = {
-    v1.Program.NONE: "NONE",
-    v1.Program.LUHN: "LUHN",
-    v1.Program.CROCKFORD: "CROCKFORD",
-}
 
 Terms = dict[str, Any]
 
@@ -117,20 +106,12 @@ def _hold_lifetime(program: v1.Program) -> Terms:
 
 
 def _code_format(program: v1.Program) -> Terms:
-    """Whether the parts fit together is the domain's to say."""
-    wanted = program.code_format
-    alphabet = _ALPHABETS.get(wanted.alphabet)
-    if alphabet is None:
-        raise InvalidField("program.code_format.alphabet", "Is not a known value.")
-    usual = "NONE" if alphabet == "ALPHANUMERIC" else "CROCKFORD"
-    check = _CHECKS.get(wanted.check_digit) if wanted.check_digit else usual
-    if check is None:
-        raise InvalidField("program.code_format.check_digit", "Is not a known value.")
+    wanted = fields.code_format(program.code_format, "program.code_format")
     return {
         "code_prefix": wanted.prefix,
-        "code_alphabet": alphabet,
-        "code_length": wanted.random_length or _DEFAULTS["code_length"],
-        "code_check": check,
+        "code_alphabet": wanted.alphabet.name,
+        "code_length": wanted.length,
+        "code_check": wanted.check.name,
     }
 
 

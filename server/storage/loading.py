@@ -15,6 +15,8 @@ from server.domain.model import (
     Book,
     Card,
     CardState,
+    Code,
+    CodeState,
     Hold,
     HoldLine,
     HoldState,
@@ -41,6 +43,7 @@ from server.storage.statements import select_in
 _BOOKS: Final = {int(member): member for member in Book}
 _CARD_STATES: Final = {int(member): member for member in CardState}
 _ORIGINS: Final = {int(member): member for member in Origin}
+_CODE_STATES: Final = {int(member): member for member in CodeState}
 _HOLD_STATES: Final = {int(member): member for member in HoldState}
 _KINDS: Final = {int(member): member for member in Kind}
 _STATES: Final = {int(member): member for member in TransactionState}
@@ -53,6 +56,9 @@ CARD_COLUMNS: Final = (
     "reload_allowed", "return_allowed", "partial_redeem_allowed", "pin_hash", "pin_failures",
     "pin_locked_until", "batch", "customer", "external_reference", "issued_location_id",
     "issue_time", "labels", "sequence", "head",
+)  # fmt: skip
+_CODE_COLUMNS: Final = (
+    "code_hash", "card_id", "state", "reservation_id", "line", "expire_time",
 )  # fmt: skip
 ACCOUNT_COLUMNS: Final = ("id", "card_id", "origin", "expire_time", "balance", "held")
 HOLD_COLUMNS: Final = (
@@ -149,6 +155,31 @@ def card_ids_of_codes(
     keys = [bytes.fromhex(value) for value in hashes]
     rows = select_in(connection, schema.code, ("code_hash", "card_id"), "code_hash", keys, cells)
     return {bytes(row[0]).hex(): row[1] for row in rows if row[1] is not None}
+
+
+def codes_of_reservations(
+    connection: Connection, reservation_ids: Sequence[str], cells: Sequence[int]
+) -> set[str]:
+    """The hashes of their codes, whatever became of those.  Which they are never changes."""
+    if not reservation_ids:
+        return set()
+    names = ("code_hash",)
+    rows = select_in(connection, schema.code, names, "reservation_id", reservation_ids, cells)
+    return {bytes(row[0]).hex() for row in rows}
+
+
+def load_codes(
+    connection: Connection, hashes: Sequence[str], cells: Sequence[int], *, lock: bool = True
+) -> list[Code]:
+    """The codes that are there, under lock unless they are only looked at."""
+    if not hashes:
+        return []
+    keys = [bytes.fromhex(value) for value in hashes]
+    rows = select_in(
+        connection, schema.code, _CODE_COLUMNS, "code_hash", keys, cells,
+        order="code_hash", lock=lock,
+    )  # fmt: skip
+    return [Code(bytes(row[0]).hex(), row[1], _CODE_STATES[row[2]], *row[3:]) for row in rows]
 
 
 def to_record(row: Sequence[Any]) -> Record:

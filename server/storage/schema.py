@@ -235,10 +235,23 @@ code = _table(
     _required("ciphertext", BYTES),
     _required("key_version", INT64),
     _required("create_time", INT64),
+    # A reservation is named for its transaction; its codes stay its own, whoever uses them.
+    Column("reservation_id", TEXT),
+    Column("line", SMALL),
+    Column("expire_time", INT64),
     PrimaryKeyConstraint("code_hash", "cell"),
     ForeignKeyConstraint(["card_id", "cell"], ["card.id", "card.cell"]),
+    CheckConstraint("state BETWEEN 1 AND 3", "state"),
+    CheckConstraint("(state = 1) = (card_id IS NOT NULL)", "card"),
+    CheckConstraint("(reservation_id IS NULL) = (line IS NULL)", "reservation"),
+    CheckConstraint("card_id IS NOT NULL OR reservation_id IS NOT NULL", "owner"),
     Index("ix_code_card", "card_id"),
-)
+    Index(
+        "uq_code_reservation", "reservation_id", "line", "cell", unique=True,
+        sqlite_where=text("reservation_id IS NOT NULL"),
+        postgresql_where=text("reservation_id IS NOT NULL"),
+    ),
+)  # fmt: skip
 
 account = _table(
     "account",

@@ -7,11 +7,13 @@ from typing import Any, Final
 from server.domain.model import Kind, TransactionState
 from server.storage import schema
 from server.storage.audit import Row, Snapshot
+from server.verify.codes import verify_card_codes
 from server.verify.holds import OpenHolds
 from server.verify.report import Findings, Report
 
 _CARD_COLUMNS: Final = (
     "id", "cell", "merchant_id", "book", "unit", "program_id", "state", "sequence", "head",
+    "code_last_four",
 )  # fmt: skip
 _ACCOUNT_COLUMNS: Final = (
     "card_id", "id", "cell", "merchant_id", "book", "unit", "balance", "held",
@@ -115,6 +117,11 @@ class _Page:
         self._report.counts["holds"] += self._holds.check_number(self._low, self._high)
         for books in self._books.values():
             self._finish(books)
+        cards = {
+            card_id: (books.card[2], books.card[3], books.card[9])
+            for card_id, books in self._books.items()
+        }
+        verify_card_codes(self._snapshot, self._findings, cards)
 
     def _entry(self, books: _Books, row: Row, context: "_Context") -> None:
         check, key = self._findings.check, (row[0], row[1])

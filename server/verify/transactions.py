@@ -18,6 +18,7 @@ from server.domain.record import EntryRow, PostingRow, Record, entry_hash
 from server.ledger.intake import fingerprint, request_key
 from server.storage import loading, schema
 from server.storage.audit import Row, Snapshot
+from server.verify.codes import Reservations
 from server.verify.commits import Commits
 from server.verify.report import Findings, Report
 
@@ -43,6 +44,7 @@ def verify_transactions(
     """Checks all transactions in order of id, then the feed that they stand in."""
     check = _Check(findings, report)
     commits = Commits(snapshot, findings)
+    reservations = Reservations(snapshot, findings)
     last_id = ""
     for page in snapshot.pages(schema.ledger_transaction, _COLUMNS, _KEYS):
         records = [record for row in page if (record := _parse(row, findings)) is not None]
@@ -56,6 +58,7 @@ def verify_transactions(
                 (record.merchant_id, int(record.book), record.cell), *places[record.id],
                 record.id, record.digest(), odd,
             )  # fmt: skip
+        reservations.verify(records)
         last_id = page[-1][0]
         tick(len(page))
     for row in snapshot.rows(
@@ -64,6 +67,7 @@ def verify_transactions(
     ):  # fmt: skip
         findings.add("posting", (row[0], row[1]), "transaction_id", "unknown", "a transaction")
     report.counts["commits"] = commits.finish()
+    report.counts["reserved codes"] = reservations.finish()
 
 
 def _parse(row: Row, findings: Findings) -> Record | None:

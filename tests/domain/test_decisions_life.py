@@ -125,6 +125,7 @@ def test_every_rule_has_a_line() -> None:
     by_transaction = {
         commands.RefundGiftCard, commands.CaptureHold, commands.VoidHold,
         commands.ReverseTransaction, commands.Administer, commands.CheckPin,
+        commands.ReserveCodes, commands.ReleaseCodes,
     }  # fmt: skip
     assert operations.keys() <= MATRIX.keys()
     assert RULES.keys() == set(operations.values()) | by_transaction

@@ -125,6 +125,14 @@ class Card:
 
 
 @dataclass(eq=False)
+class Reserved:
+    """A code that was reserved once, as long as no card has it."""
+
+    expires: int
+    state: str = "RESERVED"
+
+
+@dataclass(eq=False)
 class Move:
     """Value that a request put on a tranche (positive) or took from it (negative).
 
@@ -157,6 +165,7 @@ class Decided:
     moves: list[Move] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
     hold: Hold | None = None
+    codes: list[Reserved] = field(default_factory=list)
     closed: list[tuple[Card, str]] = field(default_factory=list)
     validity_before: tuple[int | None, int | None] = (None, None)
     original: "Decided | None" = None

@@ -25,6 +25,7 @@ class Driver(RuleBasedStateMachine):
         self.model = LedgerModel()
         self.handles: list[str] = []
         self.holds: list[str] = []
+        self.reserved: list[tuple[str, ...]] = []
         self.spent: list[str] = []
         self.history: list[Request] = []
         self.approved: list[Request] = []

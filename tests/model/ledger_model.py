@@ -9,13 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from tests import operations as o
-from tests.model import life, money, undo
-from tests.model.books import Card, Decided, Hold, NoDecision, Refusal
+from tests.model import codes, life, money, undo
+from tests.model.books import Card, Decided, Hold, NoDecision, Refusal, Reserved
 from tests.operations import CardFigures, CardKey, Outcome, Request
 
 RULES: dict[type[o.Operation], Callable[["LedgerModel", Request, Any, int], Decided]] = {
     o.Create: life.create,
     o.Issue: life.issue,
+    o.Reserve: codes.reserve,
+    o.Release: codes.release,
     o.Activate: life.activate,
     o.Load: life.load,
     o.Lock: life.lock,
@@ -39,6 +41,7 @@ class LedgerModel:
 
     def __init__(self) -> None:
         self.cards: dict[CardKey, Card] = {}
+        self.codes: dict[CardKey, Reserved] = {}
         self.decided: dict[tuple[str, str, str], Decided] = {}
         self.last_time = 0
         self._committed_time = 0

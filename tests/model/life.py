@@ -127,15 +127,25 @@ def create(model: "LedgerModel", request: Request, op: o.Create | o.Issue, now: 
     card.partial_redeem_allowed = facts.get("partial_redeem_allowed", True)
     card.valid_from = None if op.valid_from is None else day_number(op.valid_from)
     card.valid_until = None if op.valid_until is None else day_number(op.valid_until)
+    need_reserved(model, request, op, now)
     decided = approve(request, card.unit, [card])
     if isinstance(op, o.Issue):
         expires = need_future(op.tranche_until, now)
         _sell(decided, card, op.amount, op.unit, op.origin, expires, now)
     model.cards[op.card, request.book] = card
+    code = model.codes.get((op.card, request.book))
+    if code is not None:
+        code.state = "USED"
     return decided
 
 
 issue = create
+
+
+def need_reserved(model: "LedgerModel", request: Request, op: o.Create | o.Issue, now: int) -> None:
+    code = model.codes.get((op.card, request.book))
+    if op.reserved and (code is None or code.state != "RESERVED" or code.expires <= now):
+        raise Refusal("CODE_NOT_RESERVED")
 
 
 def _sell(

@@ -52,6 +52,29 @@ class LedgerMachine(Driver):
         until = self.day(days)
         self.ask(o.Issue(card, amount, program, unit, origin, until, pin), live=live)
 
+    @rule(count=st.integers(1, 3), seconds=st.sampled_from((None, None, 60, 3600)), client=CLIENT)
+    def reserve(self, count: int, seconds: int | None, client: str) -> None:
+        first = sum(len(cards) for cards in self.reserved)
+        cards = tuple(f"reserved-{first + number}" for number in range(count))
+        self.reserved.append(cards)
+        self.ask(o.Reserve(cards, seconds), client)
+
+    @rule(pick=PICK, amount=st.sampled_from((25, 50)), required=st.booleans(), live=LIVE)
+    def issue_reserved(self, pick: int, amount: int, required: bool, live: bool) -> None:
+        if not self.reserved:
+            self.reserve(2, None, "till")
+        handle = self.recent([card for cards in self.reserved for card in cards], pick, "")
+        if handle not in self.handles:
+            self.handles.append(handle)
+        self.ask(o.Issue(handle, amount, reserved=required), live=live)
+
+    @rule(pick=PICK, all_of_it=st.booleans(), client=CLIENT, live=LIVE)
+    def release(self, pick: int, all_of_it: bool, client: str, live: bool) -> None:
+        reserved = [each for each in self.history if isinstance(each.operation, o.Reserve)]
+        of = self.recent([each.id for each in reserved], pick, "nothing")
+        cards = self.recent(self.reserved, pick, ("nobody's",))
+        self.ask(o.Release(of) if all_of_it else o.Release(cards=cards), client, live)
+
     @rule(pick=PICK, amount=st.sampled_from((25, 40, 50)), unit=UNIT, live=LIVE)
     def activate(self, pick: int, amount: int, unit: str, live: bool) -> None:
         card = self.recent(self.in_state("INACTIVE"), pick, self.card(pick))
@@ -169,7 +192,7 @@ class LedgerMachine(Driver):
         self.ask(o.Void(self.recent(self.holds, pick, "nothing")), client, live)
 
     @rule(pick=PICK, by_name=st.booleans(), client=st.sampled_from((None,) * 6 + ("web", "office")),
-          what=st.sampled_from(("all", "approved", "sales", "refunds")))  # fmt: skip
+          what=st.sampled_from(("all", "approved", "sales", "refunds", "codes")))  # fmt: skip
     def reverse(self, pick: int, by_name: bool, client: str | None, what: str) -> None:
         """By default the client that did it, by the id it sent."""
         targets = {
@@ -177,6 +200,7 @@ class LedgerMachine(Driver):
             "approved": self.approved,
             "sales": [each for each in self.approved if each.id in self.spent],
             "refunds": [each for each in self.approved if isinstance(each.operation, o.Refund)],
+            "codes": [each for each in self.approved if isinstance(each.operation, o.Reserve)],
         }[what] or self.history  # fmt: skip
         target = self.recent(targets, pick // 4, self.request(o.Reverse("nothing"), "till"))
         live = target.book == "LIVE"

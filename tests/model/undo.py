@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 from tests import operations as o
 from tests.model.books import NEVER, Card, Decided, Move, NoDecision, Refusal
+from tests.model.codes import give_up
 from tests.model.life import approve, need_state, need_unit
 from tests.operations import Outcome, Request
 
 if TYPE_CHECKING:
     from tests.model.ledger_model import LedgerModel
 
-_NOTHING_TO_UNDO = (o.Reverse, o.Void, o.Lock, o.Unlock, o.Update)
+_NOTHING_TO_UNDO = (o.Reverse, o.Void, o.Lock, o.Unlock, o.Update, o.Release)
 
 
 def refund(model: "LedgerModel", request: Request, op: o.Refund, now: int) -> Decided:
@@ -72,6 +73,9 @@ def _undo(target: Decided, now: int) -> Outcome:
             return Outcome(reversal="NOTHING_TO_REVERSE", hold_state=state)
         hold.state, target.undone = "VOIDED", True
         return Outcome(approved=hold.keeps(), reversal="REVERSED", hold_state="VOIDED")
+    if isinstance(target.operation, o.Reserve):
+        target.undone = give_up(target.codes) > 0
+        return Outcome(reversal="REVERSED" if target.undone else "NOTHING_TO_REVERSE")
     if isinstance(target.operation, o.Create):
         if target.cards[0].state != "INACTIVE":
             return Outcome(reversal="NOTHING_TO_REVERSE")

@@ -5,7 +5,7 @@ server.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Final
 
@@ -93,6 +93,8 @@ class Translator:
     handles: dict[str, o.CardKey] = field(default_factory=dict)
     holds: dict[str, str] = field(default_factory=dict)
     transactions: dict[str, str] = field(default_factory=dict)
+    #: Codes that the server made; any other card's code is its handle.
+    codes: dict[o.CardKey, str] = field(default_factory=dict)
     _sent: dict[o.Request, Message] = field(default_factory=dict)
 
     def message(self, request: o.Request) -> Message:
@@ -102,10 +104,12 @@ class Translator:
         return self._sent[request]
 
     def _message(self, request: o.Request) -> Any:
-        op: Any = request.operation
+        op: Any = self._with_codes(request)
         match op:
             case o.Create() | o.Issue():
                 message = self._new_card(op)
+            case o.Reserve() | o.Release():
+                message = self._about_codes(op)
             case o.Refund() | o.Reverse() | o.Lookup():
                 message = self._about_a_request(op)
             case o.Capture() | o.Void():
@@ -117,10 +121,42 @@ class Translator:
         message.request_id = request.id
         return message
 
+    def code(self, request: o.Request, card: str) -> str:
+        return self.codes.get((card, request.book), card)
+
+    def _with_codes(self, request: o.Request) -> Any:
+        """The operation with the codes in place of the handles of its cards."""
+        op: Any = request.operation
+        match op:
+            case o.Update() | o.Reserve():
+                return op
+            case o.RedeemMany() | o.Release():
+                return replace(op, cards=tuple(self.code(request, card) for card in op.cards))
+            case o.Transfer():
+                source, target = self.code(request, op.source), self.code(request, op.target)
+                return replace(op, source=source, target=target)
+            case o.Close():
+                into = None if op.target is None else self.code(request, op.target)
+                return replace(op, card=self.code(request, op.card), target=into)
+        return replace(op, card=self.code(request, op.card)) if hasattr(op, "card") else op
+
+    def _about_codes(self, op: o.Reserve | o.Release) -> Any:
+        if isinstance(op, o.Reserve):
+            lasts = None if op.seconds is None else Duration(seconds=op.seconds)
+            program = f"programs/{op.program}"
+            return v1.ReserveCodesRequest(
+                program=program, count=len(op.cards), agency="agency", expire_after=lasts
+            )
+        if not op.of:
+            return v1.ReleaseCodesRequest(codes=op.cards)
+        name = self.transactions.get(op.of, f"transactions/{UNKNOWN_ID}")
+        return v1.ReleaseCodesRequest(reservation=name.replace("transactions", "codeReservations"))
+
     def _new_card(self, op: o.Create | o.Issue) -> Any:
         parts: dict[str, Any] = {
             "program": f"programs/{op.program}", "code": op.card, "pin": op.pin or "",
             "valid_from": to_date(op.valid_from), "valid_until": to_date(op.valid_until),
+            "require_reserved_code": op.reserved,
         }  # fmt: skip
         if op.max_balance is not None:
             parts["max_balance"] = money(op.max_balance, "USD")
@@ -258,7 +294,12 @@ class Translator:
         if isinstance(request.operation, (o.Create, o.Issue)):
             key = (request.operation.card, request.book)
             self.names[key], self.handles[cards[0].name] = cards[0].name, key
-            assert cards[0].code == request.operation.card
+            self.names[cards[0].code, request.book] = cards[0].name
+            assert cards[0].code == self.code(request, request.operation.card)
+        if isinstance(request.operation, o.Reserve):
+            keys = [(card, request.book) for card in request.operation.cards]
+            known = [self.codes.setdefault(*pair) for pair in zip(keys, message.codes, strict=True)]
+            assert known == list(message.codes), "a replay has the same codes"
         hold_state = None
         if isinstance(request.operation, (o.Authorize, o.Capture, o.Void)):
             assert message.hold.name == transaction.hold
@@ -275,6 +316,7 @@ class Translator:
                 (self.handles[line.gift_card][0], line.amount.minor_units)
                 for line in getattr(message, "plan", ())
             ),
+            codes=_codes(message),
             replayed=heard.replayed,
             hold_id=transaction.hold or None,
             transaction_id=transaction.name,
@@ -300,6 +342,15 @@ def _approved(transaction: v1.Transaction) -> int | None:
     if not transaction.HasField("approved_amount"):
         return None
     return transaction.approved_amount.minor_units
+
+
+def _codes(message: Any) -> int | None:
+    match message:
+        case v1.ReserveCodesResponse():
+            return len(message.codes)
+        case v1.ReleaseCodesResponse():
+            return int(message.released_count)
+    return None
 
 
 def _cards(message: Any) -> list[v1.GiftCard]:

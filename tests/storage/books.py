@@ -32,7 +32,9 @@ from tests.operations import (
     Redeem,
     RedeemMany,
     Refund,
+    Release,
     Request,
+    Reserve,
     Reverse,
     Transfer,
     Unlock,
@@ -91,6 +93,12 @@ _LIFE: tuple[tuple[str, Operation] | int, ...] = (
     ("transfer", Transfer("B", "D", 500, pin="1234")),
     ("issue-h", Issue("H", 120)),
     ("close", Close("H", disposition="BREAKAGE")),
+    ("reserve", Reserve(("I", "J", "K", "L"))),
+    ("issue-i", Issue("I", 70, reserved=True)),
+    ("release", Release(cards=("J",))),
+    ("issue-j", Issue("J", 80)),
+    ("reserve-shortly", Reserve(("M",), 60)),
+    ("reverse-codes", Reverse("reserve-shortly")),
 )
 
 

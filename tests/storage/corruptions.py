@@ -141,6 +141,23 @@ hold: hold invented
       requested, authorized, captured, exclusive, expire_time, create_time, end_time) SELECT 'z',
       card_id, cell, merchant_id, book, client_id, transaction_id, 3, 1, 1, 0, 0, 1, 1, 1 FROM
       hold WHERE id = <hold hold-open>
+code: code deleted
+  DELETE FROM code WHERE card_id = <card issue-a>
+code: code of another card
+  UPDATE code SET card_id = <card issue-b> WHERE card_id = <card issue-a>
+code: code's end
+  UPDATE code SET last_four = 'x' WHERE card_id = <card issue-a>
+code: reserved code deleted
+  DELETE FROM code WHERE reservation_id = <transaction reserve> AND state = 2 AND line = 3
+code: reserved code exchanged
+  UPDATE code SET line = line + 10 WHERE reservation_id = <transaction reserve> AND line > 2
+  UPDATE code SET line = 17 - line WHERE reservation_id = <transaction reserve> AND line > 2
+code: reserved code's end
+  UPDATE code SET expire_time = 1 WHERE reservation_id = <transaction reserve> AND line = 3
+code: reserved code of nobody
+  UPDATE code SET reservation_id = 'z' WHERE reservation_id = <transaction reserve-shortly>
+code: reserved code invented
+  UPDATE code SET reservation_id = 'z', line = 1 WHERE card_id = <card issue-a>
 ledger_commit: last commit cut
   DELETE FROM ledger_commit WHERE id = (SELECT max(id) FROM ledger_commit)
 ledger_commit: commit's hash

@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Connection, event, text
 
-from server.storage import queries
+from server.storage import directory, queries
 from server.storage.database import Database
 from tests.storage.books import CELL
 from tests.storage.conftest import Copies
@@ -43,6 +43,9 @@ INSERT INTO entry (card_id, sequence, cell, transaction_id, balance_after, held_
 INSERT INTO hold (id, card_id, cell, merchant_id, book, client_id, transaction_id, state,
     requested, authorized, captured, exclusive, expire_time, create_time)
   SELECT {id}, {owner}, 7, {merchant}, 1, 'c', {id}, 1, 5, 5, 0, 0, n, n FROM numbers;
+INSERT INTO code (code_hash, cell, merchant_id, book, kind, state, ciphertext, key_version,
+    create_time, reservation_id, line)
+  SELECT {key}, 7, {merchant}, 1, 1, 2, {key}, 1, n, {owner}, n / 10 FROM numbers;
 INSERT INTO ledger_commit (id, merchant_id, book, cell, first_sequence, count,
     first_transaction_id, last_transaction_id, commit_time, previous, hash)
   SELECT {id}, {merchant}, 1, 7, n, 1, {id}, {id}, n, '', '' FROM numbers
@@ -138,6 +141,7 @@ _QUERIES: dict[str, Query] = {
     "transactions of a card, second page": lambda c: queries.transactions_page(
         c, *_SCOPE, card_id=_CARD, after=_IDS[1], limit=50
     ),
+    "codes of a reservation": lambda c: directory.reserved_codes(c, _CARD, CELL),
     "commits": lambda c: queries.commit_of(c, _IDS, [CELL]),
 }
 
@@ -207,6 +211,7 @@ def test_a_plan_without_an_index_is_noticed(connection: Connection) -> None:
         ("transactions of a receipt", 1),
         ("transactions of a card", 50),
         ("transactions of a card, second page", 50),
+        ("codes of a reservation", _ROWS // 10),
         ("commits", 3),
     ],
 )

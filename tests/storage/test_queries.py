@@ -96,18 +96,18 @@ def test_pages_of_cards_cover_all_in_order(connection: Connection, limit: int) -
         assert len(page) <= limit
         found += [handles[card.id] for card in page]
         after = page[-1].id
-    assert "".join(found) == "ABCDEFGH"
+    assert "".join(found) == "ABCDEFGHIJ"
 
 
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        ({"program_code": "GC"}, "ABCDEFGH"),
+        ({"program_code": "GC"}, "ABCDEFGHIJ"),
         ({"program_code": "XX"}, ""),
         ({"state": int(CardState.CLOSED)}, "H"),
         ({"state": int(CardState.VOIDED)}, "G"),
         ({"batch": "spring"}, "B"),
-        ({"batch": ""}, "ACDEFGH"),
+        ({"batch": ""}, "ACDEFGHIJ"),
         ({"customer": "nobody"}, ""),
         ({"external_reference": "nothing"}, ""),
         ({"last_four": "D"}, "D"),
@@ -388,6 +388,7 @@ def test_transactions_are_described(connection: Connection) -> None:
         "redeem-many": "reverse-many",
         "hold-undone": "reverse-hold",
         "issue-g": "reverse-spent",
+        "reserve-shortly": "reverse-codes",
     }
     entries = by_request["redeem-many"].record.entries
     assert len(entries) == 2

@@ -27,6 +27,7 @@ _GOOD: dict[str, dict[str, Any]] = {
     "code": {
         "code_hash": b"h1", "cell": 7, "merchant_id": "m1", "book": 1, "card_id": "c1",
         "kind": 1, "state": 1, "ciphertext": b"x", "key_version": 1, "create_time": 1,
+        "reservation_id": "t1", "line": 1,
     },
     "account": {
         "id": "a1", "card_id": "c1", "cell": 7, "merchant_id": "m1", "book": 1, "unit": "USD",
@@ -79,7 +80,7 @@ _GOOD: dict[str, dict[str, Any]] = {
 # What makes a good row a second one, so that only the wall in question stands in its way.
 _SECOND: dict[str, dict[str, Any]] = {
     "card": {"id": "c2"},
-    "code": {"code_hash": b"h2"},
+    "code": {"code_hash": b"h2", "line": 2},
     "account": {"id": "a2"},
     "hold": {"id": "h2"},
     "hold_line": {"account_id": "a2"},
@@ -100,6 +101,13 @@ _CHECKS: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_card_sequence", "card", {"sequence": -1}),
     ("ck_card_initial_amount", "card", {"initial_amount": -1}),
     ("ck_card_initial_amount", "card", {"initial_amount": _LIMIT + 1}),
+    ("ck_code_state", "code", {"state": 0, "card_id": None}),
+    ("ck_code_state", "code", {"state": 4, "card_id": None}),
+    ("ck_code_card", "code", {"state": 2}),
+    ("ck_code_card", "code", {"state": 1, "card_id": None}),
+    ("ck_code_reservation", "code", {"line": None}),
+    ("ck_code_reservation", "code", {"reservation_id": None}),
+    ("ck_code_owner", "code", {"state": 3, "card_id": None, "reservation_id": None, "line": None}),
     ("ck_account_balance", "account", {"balance": _LIMIT + 1}),
     ("ck_account_balance", "account", {"balance": 2**63 - 1}),
     ("ck_account_held", "account", {"held": 101}),
@@ -136,6 +144,7 @@ _CHECKS: list[tuple[str, str, dict[str, Any]]] = [
 _UNIQUE: list[tuple[str, str]] = [
     ("card", "id"),
     ("code", "code_hash"),
+    ("code", "line"),
     ("account", "id"),
     ("hold", "id"),
     ("hold_line", "account_id"),
