@@ -143,7 +143,9 @@ class Translator:
             case o.Issue():
                 return c.IssueGiftCard(
                     op.program, card(op.card).code_hash, _policy(op), c.Amount(op.amount, op.unit),
-                    Origin[op.origin], op.tranche_until, require_reserved_code=op.reserved,
+                    Origin.POINTS if op.points else Origin[op.origin], op.tranche_until,
+                    require_reserved_code=op.reserved, require_customer=op.customer is not None,
+                    points=op.points,
                 )  # fmt: skip
             case o.Activate():
                 value = c.Amount(op.amount, op.unit)
@@ -151,6 +153,14 @@ class Translator:
             case o.Load():
                 value = c.Amount(op.amount, op.unit)
                 return c.LoadGiftCard(card(op.card), value, Origin[op.origin], op.tranche_until)
+            case o.NewCustomer():
+                return c.CreateCustomer(op.customer)
+            case o.Earn():
+                return c.EarnPoints(op.customer, op.points, op.until)
+            case o.AdjustPoints():
+                return c.AdjustPoints(op.customer, op.points)
+            case o.HoldPoints():
+                return c.AuthorizePoints(op.customer, op.points, op.partial, op.seconds)
             case o.Redeem():
                 value = c.Amount(op.amount, op.unit)
                 return c.RedeemGiftCard(card(op.card), value, op.partial)
@@ -219,7 +229,9 @@ class Translator:
         result = record.result
         if isinstance(request.operation, (o.Create, o.Issue)):
             self.handles[result.cards[0].id] = (request.operation.card, request.book)
-        if isinstance(request.operation, o.Authorize) and record.hold_id:
+        if isinstance(request.operation, o.NewCustomer):
+            self.handles[result.cards[0].id] = (request.operation.customer, request.book)
+        if isinstance(request.operation, (o.Authorize, o.HoldPoints)) and record.hold_id:
             self.holds[request.id] = record.hold_id
         if looking:
             return o.Outcome(found=found, approved=record.approved, transaction_id=record.id)
@@ -252,6 +264,7 @@ def _policy(operation: o.Create | o.Issue) -> c.Policy:
         max_balance=_dollars(operation.max_balance),
         valid_from=operation.valid_from,
         valid_until=operation.valid_until,
+        customer=getattr(operation, "customer", None) or "",
     )
 
 

@@ -72,7 +72,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Create(Operation):
-    """`reserved` requires that the code of this card was reserved."""
+    """`reserved` requires that the code of this card was reserved; in `Issue`, `customer` is one
+    who must be known, and whose `points` pay."""
 
     card: str
     program: str = "GC"
@@ -96,6 +97,8 @@ class Issue(Operation):
     valid_from: str | None = None
     valid_until: str | None = None
     reserved: bool = False
+    customer: str | None = None
+    points: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,37 @@ class Update(Operation):
 
 def update(card: str, **changes: object) -> Update:
     return Update(card, tuple(sorted(changes.items())))
+
+
+# Customers: a handle names one, and their points are figures as a card's are.
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustomer(Operation):
+    customer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Earn(Operation):
+    customer: str
+    points: int
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustPoints(Operation):
+    customer: str
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPoints(Operation):
+    """`points` None holds all that are available."""
+
+    customer: str
+    points: int | None
+    partial: bool = False
+    seconds: int | None = None
 
 
 # Spending. A hold is named by the request that opened it.

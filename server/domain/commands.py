@@ -82,10 +82,17 @@ class Command:
         """The cards it names.  Cards reached through a hold or transaction are found by those."""
         return ()
 
+    def customers(self) -> tuple[str, ...]:
+        """The customers who must be known, by the merchant's own numbers."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class NewCard(Command):
-    """`code_hash` is empty where the server makes the code, then in `code_format` if given."""
+    """`code_hash` is empty where the server makes the code, then in `code_format` if given.
+
+    `points` of the policy's customer pay for the card; 0 where money does.
+    """
 
     program: str
     code_hash: str
@@ -93,6 +100,11 @@ class NewCard(Command):
     _: KW_ONLY
     code_format: CodeFormat | None = None
     require_reserved_code: bool = False
+    require_customer: bool = False
+    points: int = 0
+
+    def customers(self) -> tuple[str, ...]:
+        return (self.policy.customer,) if self.require_customer or self.points else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +286,59 @@ class ReleaseCodes(Command):
     kind = Kind.RELEASE_CODES
     reservation_id: str = ""
     code_hashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CreateCustomer(Command):
+    kind = Kind.ADMIN
+    new_customer: str
+    external_reference: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneCustomer(Command):
+    customer: str
+
+    def customers(self) -> tuple[str, ...]:
+        return (self.customer,)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateCustomer(_OneCustomer):
+    """`fields` says which of the rest apply."""
+
+    kind = Kind.ADMIN
+    fields: tuple[str, ...]
+    external_reference: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarnPoints(_OneCustomer):
+    kind = Kind.EARN_POINTS
+    points: int
+    valid_until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustPoints(_OneCustomer):
+    """A signed correction: positive adds points, negative takes them."""
+
+    kind = Kind.ADJUST
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizePoints(_OneCustomer):
+    """`points` None holds all that are available."""
+
+    kind = Kind.AUTHORIZE
+    points: int | None
+    allow_partial: bool = False
+    expire_after_seconds: int | None = None
+    sale_reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ RECEIVABLE: Final = "receivable"
 PROMO_EXPENSE: Final = "promo_expense"
 ADJUSTMENT: Final = "adjustment"
 OPENING: Final = "opening"
+#: Points go in and money comes out, each in its own unit.
+POINTS_EXCHANGE: Final = "points_exchange"
 
 
 def clearing(location_id: str) -> str:

@@ -57,6 +57,7 @@ MESSAGES: Final[dict[str, str]] = {
     "POINTS_NOT_ALLOWED": "Cards of this program cannot be bought with points.",
     "POINTS_AMOUNT_MISMATCH": "The points are not what the amount costs in this program.",
     "INSUFFICIENT_POINTS": "The customer has fewer points available than that.",
+    "POINTS_EXPIRED": "The points would have expired already.",
     "BALANCE_NOT_ZERO": "The gift card still has a balance. Say what shall become of it.",
     "HELD_BY_OTHER": "The whole gift card is held by another client.",
     "OPEN_HOLDS": "The gift card has open holds. Capture or void them first.",

@@ -7,6 +7,9 @@ and writes back; rules live beside it and never change them, only `decision.appl
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
+
+from server.domain.currency import POINTS
 
 
 class Book(IntEnum):
@@ -99,6 +102,8 @@ class Movement(IntEnum):
     CASHED_OUT = 9
     BREAKAGE = 10
     SHORTFALL = 11
+    EARNED = 12
+    EXCHANGED = 13
 
 
 class Disposition(IntEnum):
@@ -226,13 +231,23 @@ class Program:
     code_length: int = 15
     code_check: str = "CROCKFORD"
     pin_required: bool = False
+    points_per_major_unit: int = 0
+    certificate_color: str = ""
     create_time: int = 0
     update_time: int = 0
 
 
+#: What governs every customer's points.
+POINTS_PROGRAM: Final = Program("", 0, "", "", "", POINTS)
+
+
 @dataclass(slots=True, eq=False)
 class Card:
-    """A gift card as the ledger sees it: policy, life cycle, chain head and the value it holds."""
+    """A gift card as the ledger sees it: policy, life cycle, chain head and the value it holds.
+
+    A customer's points are a card too, the one with the unit POINTS and the customer's number: a
+    wallet.  It has no code and is never reached as a gift card, nor a gift card as a wallet.
+    """
 
     id: str
     cell: int
@@ -270,6 +285,10 @@ class Card:
     is_new: bool = False
     accounts: list[Account] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
+
+    @property
+    def is_wallet(self) -> bool:
+        return self.unit == POINTS
 
     def held_on(self, account: Account, now: int) -> int:
         """What live holds keep back on one account."""

@@ -110,8 +110,9 @@ def _undo_postings(world: World, decision: Decision, target: Record, now: int) -
         left = line.amount - returned.get(line.line, 0)
         if left == 0 or line.movement is Movement.SHORTFALL:
             continue
-        moved += left
         card = world.cards[line.card_id]
+        if card.unit == target.unit:
+            moved += left
         if line.account_id == line.debit:
             account = next(a for a in card.accounts if a.id == line.account_id)
             _post(decision, target, line, line.credit, line.debit, left, account)
@@ -154,6 +155,8 @@ def _restore_states(decision: Decision, target: Record) -> None:
     """Takes back the change of life cycle that came with the money."""
     before = target.result.extras
     for card in decision.cards:
+        if card.is_wallet:
+            continue
         after = card.ledger_balance() + sum(
             posting.signed_amount() for posting in decision.postings if posting.card_id == card.id
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.domain.commands import Caller, CardRef, CodeMaterial, TransactionRef
+from server.domain.currency import POINTS
 from server.domain.errors import Rejected
 from server.domain.model import Card, Code, Hold, Program
 from server.domain.record import Record
@@ -22,6 +23,7 @@ class World:
     cards: dict[str, Card] = field(default_factory=dict)
     card_by_code: dict[str, str] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
+    wallets: dict[tuple[str, int, str], str] = field(default_factory=dict)
     hold_card: dict[str, str] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     programs: dict[tuple[str, str], Program] = field(default_factory=dict)
@@ -38,7 +40,19 @@ class World:
         card = self.cards.get(ref.id or self.card_id_of_code(ref.code_hash) or "")
         if card is None or card.merchant_id != caller.merchant_id or card.book != caller.book:
             raise Rejected("GIFT_CARD_NOT_FOUND")
+        if card.unit == POINTS:
+            raise Rejected("GIFT_CARD_NOT_FOUND")
         return card
+
+    def wallet_id(self, caller: Caller, customer: str) -> str | None:
+        return self.wallets.get((caller.merchant_id, int(caller.book), customer))
+
+    def wallet(self, caller: Caller, customer: str) -> Card:
+        """The customer, which is to say its points."""
+        card_id = self.wallet_id(caller, customer)
+        if card_id is None:
+            raise Rejected("CUSTOMER_NOT_FOUND", customer=f"customers/{customer}")
+        return self.cards[card_id]
 
     def card_id_of_code(self, code_hash: str) -> str | None:
         """The card with this code, whichever version of the key its hash was stored under."""
@@ -92,6 +106,8 @@ class World:
 
     def add_card(self, card: Card, material: CodeMaterial | None) -> None:
         self.cards[card.id] = card
+        if card.is_wallet:
+            self.wallets[card.merchant_id, int(card.book), card.customer] = card.id
         if material is not None:
             self.card_by_code[material.code_hash.hex()] = card.id
 

@@ -240,6 +240,8 @@ def _named_card(world: World, envelope: Envelope) -> str | None:
     """The card a refused command was about, so that support finds the refusal by the card."""
     for ref in envelope.command.cards():
         return ref.id or world.card_id_of_code(ref.code_hash)
+    for customer in envelope.command.customers():
+        return world.wallet_id(envelope.caller, customer)
     return None
 
 

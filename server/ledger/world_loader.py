@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from server.domain.commands import (
     CaptureHold,
+    CreateCustomer,
     Envelope,
     NewCard,
     RefundGiftCard,
@@ -13,7 +14,7 @@ from server.domain.commands import (
     ReverseTransaction,
     VoidHold,
 )
-from server.domain.model import Kind, Program
+from server.domain.model import POINTS_PROGRAM, Kind, Program
 from server.domain.record import Record
 from server.domain.world import World
 from server.ledger.intake import Request, request_key
@@ -30,6 +31,7 @@ class _Wanted:
     hashes: set[str] = field(default_factory=set)
     codes: set[str] = field(default_factory=set)
     reservations: set[str] = field(default_factory=set)
+    customers: set[tuple[str, int, str]] = field(default_factory=set)
     holds: set[str] = field(default_factory=set)
     programs: set[tuple[str, str]] = field(default_factory=set)
 
@@ -45,7 +47,9 @@ class WorldLoader:
     ) -> None:
         self._new_id = new_id
         self._pin_matches = pin_matches
-        self._programs: dict[tuple[str, int], Program] = {}
+        self._programs: dict[tuple[str, int], Program] = {
+            (POINTS_PROGRAM.id, POINTS_PROGRAM.version): POINTS_PROGRAM
+        }
 
     def load(self, connection: Connection, requests: Sequence[Request]) -> World:
         world = World(request_key=request_key, pin_matches=self._pin_matches, new_id=self._new_id)
@@ -117,6 +121,9 @@ class WorldLoader:
         named = loading.card_ids_of_codes(connection, sorted(wanted.hashes), cells)
         world.card_by_code.update(named)
         ids = wanted.card_ids | set(named.values())
+        if wanted.customers:
+            world.wallets = loading.wallet_ids(connection, wanted.customers, cells)
+            ids |= set(world.wallets.values())
         # Where a hold belongs never changes, so that may be read before the card is locked;
         # what became of the hold may not.
         hold_ids = sorted(wanted.holds)
@@ -166,6 +173,8 @@ def _collect(envelope: Envelope, wanted: _Wanted) -> None:
         else:
             wanted.hashes.add(ref.code_hash)
             wanted.hashes.update(envelope.aliases.get(ref.code_hash, ()))
+    for customer in command.customers():
+        _collect_customer(envelope, wanted, customer)
     if isinstance(command, (CaptureHold, VoidHold)):
         wanted.holds.add(command.hold_id)
     elif isinstance(command, NewCard):
@@ -174,12 +183,18 @@ def _collect(envelope: Envelope, wanted: _Wanted) -> None:
             wanted.codes.add(envelope.material.code_hash.hex())
         if command.code_hash:
             _collect_codes(envelope, wanted, command.code_hash)
+    elif isinstance(command, CreateCustomer):
+        _collect_customer(envelope, wanted, command.new_customer)
     elif isinstance(command, ReserveCodes):
         if command.program:
             wanted.programs.add((envelope.caller.merchant_id, command.program))
         wanted.codes.update(material.code_hash.hex() for material in envelope.reserved)
     elif isinstance(command, ReleaseCodes):
         _collect_codes(envelope, wanted, *command.code_hashes)
+
+
+def _collect_customer(envelope: Envelope, wanted: _Wanted, customer: str) -> None:
+    wanted.customers.add((envelope.caller.merchant_id, int(envelope.caller.book), customer))
 
 
 def _collect_codes(envelope: Envelope, wanted: _Wanted, *code_hashes: str) -> None:

@@ -57,6 +57,15 @@ def optional_amount(value: Money, present: bool, field: str) -> Amount | None:
     return amount(value, present, field) if present else None
 
 
+def points(value: int, field: str, *, signed: bool = False) -> int:
+    """A positive number of points (or, where `signed`, one that is not zero)."""
+    if not -currency.AMOUNT_MAX_MINOR_UNITS <= value <= currency.AMOUNT_MAX_MINOR_UNITS:
+        raise InvalidField(field, f"Must be at most {currency.AMOUNT_MAX_MINOR_UNITS}.")
+    if value == 0 or (value < 0 and not signed):
+        raise InvalidField(field, "Must not be 0." if signed else "Must be greater than 0.")
+    return int(value)
+
+
 def currency_code(value: str, field: str) -> str:
     try:
         currency.exponent(value)

@@ -133,6 +133,8 @@ class GiftCardService:
         intake: parse.Intake,
     ) -> tuple[Answer, str]:
         """Adds what a new card needs: an id, its code (given or generated) and its PIN."""
+        if command.points and "REDEEM" not in call.principal.scopes:
+            raise Rejected("SCOPE_MISSING", scope="REDEEM")
         program = await self._directory.program(call.caller.merchant_id, command.program)
         if program.pin_required and not request.pin:
             raise InvalidField("pin", "Is required by the program.")

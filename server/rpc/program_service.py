@@ -1,5 +1,6 @@
 """ProgramService: every method is parse, ask, render."""
 
+import re
 from collections.abc import Callable
 from dataclasses import fields as fields_of
 from typing import Any, Final
@@ -25,6 +26,9 @@ SERVICE: Final = "giftcard.v1.ProgramService"
 DENOMINATIONS_MAX: Final = 100
 MONTHS_MAX: Final = 1200
 DAYS_MAX: Final = 36_500
+POINTS_RATE_MAX: Final = 1_000_000
+
+_COLOR: Final = re.compile(r"(?:#[0-9A-Fa-f]{6})?")
 
 #: What an absent field means.
 _DEFAULTS: Final = {field.name: field.default for field in fields_of(Program)}
@@ -115,6 +119,20 @@ def _code_format(program: v1.Program) -> Terms:
     }
 
 
+def _points_rate(program: v1.Program) -> Terms:
+    rate = program.points_per_major_unit
+    if not 0 <= rate <= POINTS_RATE_MAX:
+        raise InvalidField("program.points_per_major_unit", f"Must be 0 to {POINTS_RATE_MAX}.")
+    return {"points_per_major_unit": rate}
+
+
+def _certificate_color(program: v1.Program) -> Terms:
+    color = program.certificate_color
+    if not _COLOR.fullmatch(color):
+        raise InvalidField("program.certificate_color", "Must be a colour such as #1F3A5F.")
+    return {"certificate_color": color.upper()}
+
+
 #: Field of the message -> the fields of `Program` that it sets.
 _TERMS: Final[dict[str, Callable[[v1.Program], Terms]]] = {
     "display_name": _display_name,
@@ -132,6 +150,8 @@ _TERMS: Final[dict[str, Callable[[v1.Program], Terms]]] = {
     "hold_lifetime": _hold_lifetime,
     "code_format": _code_format,
     "pin_required": lambda program: {"pin_required": program.pin_required},
+    "points_per_major_unit": _points_rate,
+    "certificate_color": _certificate_color,
 }
 
 
@@ -177,6 +197,8 @@ def _message(program: Program) -> v1.Program:
             check_digit=v1.Program.CheckDigit.Value(program.code_check),
         ),
         pin_required=program.pin_required,
+        points_per_major_unit=program.points_per_major_unit,
+        certificate_color=program.certificate_color,
         create_time=render.timestamp(program.create_time),
         update_time=render.timestamp(program.update_time),
         etag=administration.program_etag(program),

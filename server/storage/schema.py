@@ -209,11 +209,20 @@ card = _table(
     CheckConstraint("book BETWEEN 1 AND 9", "book"),
     CheckConstraint("sequence >= 0", "sequence"),
     CheckConstraint(f"initial_amount BETWEEN 0 AND {AMOUNT_LIMIT}", "initial_amount"),
-    Index("ix_card_merchant", "merchant_id", "book", "id"),
+    # A customer's points are a card in the unit POINTS, found by the customer and nowhere else.
+    CheckConstraint("unit <> 'POINTS' OR customer <> ''", "customer"),
+    Index(
+        "ix_card_merchant", "merchant_id", "book", "id",
+        sqlite_where=text("unit <> 'POINTS'"), postgresql_where=text("unit <> 'POINTS'"),
+    ),
     Index("ix_card_last_four", "merchant_id", "book", "code_last_four"),
     Index(
         "ix_card_customer", "merchant_id", "book", "customer",
         sqlite_where=text("customer <> ''"), postgresql_where=text("customer <> ''"),
+    ),
+    Index(
+        "uq_card_wallet", "merchant_id", "book", "customer", "cell", unique=True,
+        sqlite_where=text("unit = 'POINTS'"), postgresql_where=text("unit = 'POINTS'"),
     ),
     Index(
         "ix_card_batch", "merchant_id", "book", "batch",

@@ -224,8 +224,8 @@ def _write_entries_and_postings(connection: Connection, changes: Changes) -> Non
     postings = [
         (
             record.id, p.line, record.cell, record.merchant_id, int(record.book), p.debit,
-            p.credit, p.amount, record.unit, int(p.movement), p.card_id, p.account_id,
-            p.origin, p.balance_after, changes.touched[p.card_id].program_id,
+            p.credit, p.amount, changes.touched[p.card_id].unit, int(p.movement), p.card_id,
+            p.account_id, p.origin, p.balance_after, changes.touched[p.card_id].program_id,
             record.location_id, record.entity, record.business_date,
             p.reverses_transaction, p.reverses_line,
         )

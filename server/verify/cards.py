@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from server.domain.currency import POINTS
 from server.domain.model import Kind, TransactionState
 from server.storage import schema
 from server.storage.audit import Row, Snapshot
@@ -82,7 +83,9 @@ class _Page:
         self._low, self._high = low, cards[-1][0]
         self._books = {row[0]: _Books(row) for row in cards}
         self._holds = OpenHolds(snapshot, findings)
-        report.counts["cards"] += len(cards)
+        wallets = sum(row[4] == POINTS for row in cards)
+        report.counts["cards"] += len(cards) - wallets
+        report.counts["customers"] += wallets
 
     def verify(self, stored: dict[tuple[str, int, str], int]) -> None:
         for row in self._snapshot.rows(
@@ -120,6 +123,7 @@ class _Page:
         cards = {
             card_id: (books.card[2], books.card[3], books.card[9])
             for card_id, books in self._books.items()
+            if books.card[4] != POINTS
         }
         verify_card_codes(self._snapshot, self._findings, cards)
 

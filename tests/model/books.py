@@ -11,6 +11,8 @@ from tests.operations import CardFigures, Operation, Outcome
 from tests.programs import PROGRAMS
 
 NEVER = 2**63
+#: What stands for a program where a card is a customer's points.
+WALLET = "a customer's points"
 
 
 class Refusal(Exception):
@@ -66,10 +68,16 @@ class Card:
     holds: list[Hold] = field(default_factory=list)
 
     def rule(self, name: str, default: Any = None) -> Any:
-        return PROGRAMS[self.program].get(name, default)
+        return PROGRAMS.get(self.program, {}).get(name, default)
+
+    @property
+    def is_wallet(self) -> bool:
+        return self.program == WALLET
 
     @property
     def unit(self) -> str:
+        if self.is_wallet:
+            return "POINTS"
         unit: str = self.rule("unit", "USD")
         return unit
 

@@ -14,7 +14,7 @@ from tests import operations as o
 from tests.model.driver import Driver
 from tests.operations import DAY, Operation, Request
 
-PROGRAMS = ("GC", "CASH", "GC", "MAX", "RANGE", "CHOICE", "WHOLE", "DYN", "SHORT", "EURO")
+PROGRAMS = ("GC", "CASH", "GC", "MAX", "RANGE", "CHOICE", "WHOLE", "DYN", "SHORT", "EURO", "LOYAL")
 PICK = st.integers(0, 39)
 CLIENT = st.sampled_from(("till", "till", "web", "office"))
 #: Plain sums, and (as text) sums relative to what is available: where off-by-one errors live.
@@ -33,7 +33,9 @@ class LedgerMachine(Driver):
     # Cards
 
     @initialize(with_pin=st.booleans())
-    def two_cards(self, with_pin: bool) -> None:
+    def two_cards_and_a_customer(self, with_pin: bool) -> None:
+        self.ask(o.NewCustomer("customer-0"))
+        self.ask(o.Earn("customer-0", 40))
         self.ask(o.Issue(self.new_card(False, 0), 100, "CASH", pin="1234" if with_pin else None))
         self.ask(o.Issue(self.new_card(False, 0), 50, "GC"))
 
@@ -74,6 +76,39 @@ class LedgerMachine(Driver):
         of = self.recent([each.id for each in reserved], pick, "nothing")
         cards = self.recent(self.reserved, pick, ("nobody's",))
         self.ask(o.Release(of) if all_of_it else o.Release(cards=cards), client, live)
+
+    # Customers
+
+    @rule(pick=PICK, again=MOSTLY_NOT, live=LIVE)
+    def new_customer(self, pick: int, again: bool, live: bool) -> None:
+        name = self.customer(pick) if again else f"customer-{len(self.model.cards)}"
+        self.ask(o.NewCustomer(name), live=live)
+
+    @rule(pick=PICK, points=st.integers(1, 60), days=DAYS, live=LIVE)
+    def earn(self, pick: int, points: int, days: int | None, live: bool) -> None:
+        self.ask(o.Earn(self.customer(pick), points, self.day(days)), live=live)
+
+    @rule(pick=PICK, points=AMOUNT, down=st.booleans())
+    def adjust_points(self, pick: int, points: int | str, down: bool) -> None:
+        customer = self.customer(pick)
+        sum_ = self.sum(points, self.available(customer))
+        self.ask(o.AdjustPoints(customer, -sum_ if down else sum_))
+
+    @rule(pick=PICK, points=st.one_of(st.none(), AMOUNT), partial=MOSTLY_NOT, client=CLIENT,
+          seconds=st.sampled_from((None, 1, 60, 3600)))  # fmt: skip
+    def hold_points(self, pick: int, points: int | str | None, partial: bool, client: str,
+                    seconds: int | None) -> None:  # fmt: skip
+        customer = self.customer(pick)
+        sum_ = None if points is None else self.sum(points, self.available(customer))
+        self.ask(o.HoldPoints(customer, sum_, partial, seconds), client)
+
+    @rule(pick=PICK, points=st.integers(1, 24), right=st.sampled_from((0, 0, 0, 1)),
+          program=st.sampled_from(("LOYAL", "LOYAL", "LOYAL", "GC")), live=LIVE)  # fmt: skip
+    def buy_with_points(self, pick: int, points: int, right: int, program: str, live: bool) -> None:
+        amount = points * 100 // 40 + right
+        customer = self.customer(pick)
+        card = self.new_card(False, pick)
+        self.ask(o.Issue(card, amount, program, customer=customer, points=points), live=live)
 
     @rule(pick=PICK, amount=st.sampled_from((25, 40, 50)), unit=UNIT, live=LIVE)
     def activate(self, pick: int, amount: int, unit: str, live: bool) -> None:
@@ -177,8 +212,13 @@ class LedgerMachine(Driver):
     ) -> None:
         self.something_held(pick)
         opened_by = self.recent(self.holds, pick, "nothing")
+        if unit == "USD" and any(
+            each.id == opened_by and isinstance(each.operation, o.HoldPoints)
+            for each in self.history
+        ):
+            unit = "POINTS"
         keeps = [each.hold.keeps() for each in self.model.decided.values() if each.hold
-                 and isinstance(each.operation, o.Authorize)]  # fmt: skip
+                 and isinstance(each.operation, (o.Authorize, o.HoldPoints))]  # fmt: skip
         sum_ = None if amount is None else self.sum(amount, self.recent(keeps, pick, 1))
         self.ask(o.Capture(opened_by, sum_, final, unit), client)
 

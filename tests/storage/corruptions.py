@@ -141,6 +141,19 @@ hold: hold invented
       requested, authorized, captured, exclusive, expire_time, create_time, end_time) SELECT 'z',
       card_id, cell, merchant_id, book, client_id, transaction_id, 3, 1, 1, 0, 0, 1, 1, 1 FROM
       hold WHERE id = <hold hold-open>
+account: points
+  UPDATE account SET balance = balance + 1 WHERE card_id = <card earn-y>
+posting: points in another unit
+  UPDATE posting SET unit = 'USD' WHERE transaction_id = <transaction issue-n> AND unit = 'POINTS'
+posting: points of a purchase deleted
+  DELETE FROM posting WHERE transaction_id = <transaction issue-n> AND unit = 'POINTS'
+posting: points of a purchase changed
+  UPDATE posting SET amount = amount - 1 WHERE transaction_id = <transaction issue-n> AND unit =
+      'POINTS'
+hold_line: held points
+  UPDATE hold_line SET remaining = remaining - 1 WHERE hold_id = <hold hold-points>
+account: customer's unit
+  UPDATE card SET unit = 'USD' WHERE id = <card earn-y>
 code: code deleted
   DELETE FROM code WHERE card_id = <card issue-a>
 code: code of another card

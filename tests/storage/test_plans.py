@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Connection, event, text
 
-from server.storage import directory, queries
+from server.storage import directory, loading, queries
 from server.storage.database import Database
 from tests.storage.books import CELL
 from tests.storage.conftest import Copies
@@ -28,6 +28,12 @@ INSERT INTO card (id, cell, merchant_id, book, program_id, program_version, prog
     update_time)
   SELECT {card}, 7, {merchant}, 1, 'p', 1, 'GC', 'USD', 2, {four}, 'UTC', 0, 1, 0, 1, 0,
     {batch}, {customer}, '{{}}', 0, '', 1, 1 FROM numbers;
+INSERT INTO card (id, cell, merchant_id, book, program_id, program_version, program_code, unit,
+    state, code_last_four, time_zone, initial_amount, reload_allowed, return_allowed,
+    partial_redeem_allowed, pin_failures, customer, labels, sequence, head, create_time,
+    update_time)
+  SELECT {wallet}, 7, {merchant}, 1, '', 0, '', 'POINTS', 2, '', 'UTC', 0, 1, 0, 1, 0,
+    {wallet}, '{{}}', 0, '', 1, 1 FROM numbers;
 INSERT INTO account (id, card_id, cell, merchant_id, book, unit, origin, program_id,
     program_version, balance, held, create_time)
   SELECT 'a', {card}, 7, {merchant}, 1, 'USD', 1, 'p', 1, 5, 5, 1 FROM numbers;
@@ -74,6 +80,7 @@ def _fill(database: Database) -> None:
 
     statements = _FILL.format(
         card=named("card-", "n"),
+        wallet=named("a-wallet-", "n"),
         id=named("id-", "n"),
         owner=named("card-", "1 + n % 10"),
         merchant="CASE WHEN n % 2 = 0 THEN 'm2' ELSE 'm1' END",
@@ -120,6 +127,14 @@ _QUERIES: dict[str, Query] = {
         c, *_SCOPE, customer="c-00000101", limit=50
     ),
     "cards of a batch": lambda c: queries.cards_page(c, *_SCOPE, batch="b-00000101", limit=50),
+    "customers": lambda c: queries.customers_page(c, *_SCOPE, limit=50),
+    "customers, second page": lambda c: queries.customers_page(
+        c, *_SCOPE, after="a-wallet-00000500", limit=50
+    ),
+    "a customer": lambda c: queries.customer(c, *_SCOPE, "a-wallet-00000501"),
+    "customers by number": lambda c: loading.wallet_ids(
+        c, [("m1", 1, "a-wallet-00000501"), ("m2", 1, "a-wallet-00000502")], [CELL]
+    ),
     "holds": lambda c: queries.holds_page(c, *_SCOPE, now=_NOW, limit=50),
     "holds, second page": lambda c: queries.holds_page(
         c, *_SCOPE, now=_NOW, after_id=_IDS[1], limit=50
@@ -206,6 +221,10 @@ def test_a_plan_without_an_index_is_noticed(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
+        ("cards", 50),
+        ("customers", 50),
+        ("customers, second page", 50),
+        ("customers by number", 2),
         ("cards by last four", 50),
         ("cards of a customer", 1),
         ("transactions of a receipt", 1),

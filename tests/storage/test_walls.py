@@ -98,6 +98,7 @@ _CHECKS: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_card_state", "card", {"state": 6}),
     ("ck_card_book", "card", {"book": 0}),
     ("ck_card_book", "card", {"book": 10}),
+    ("ck_card_customer", "card", {"unit": "POINTS"}),
     ("ck_card_sequence", "card", {"sequence": -1}),
     ("ck_card_initial_amount", "card", {"initial_amount": -1}),
     ("ck_card_initial_amount", "card", {"initial_amount": _LIMIT + 1}),
@@ -319,6 +320,17 @@ def test_sqlite_is_as_strict(furnished_copies: Copies, statement: str) -> None:
         pytest.raises(DBAPIError, match="cannot store"),
     ):
         _execute(database, statement)
+
+
+def test_a_customer_has_one_wallet_in_a_book(own: Database) -> None:
+    wallet = _GOOD["card"] | {"unit": "POINTS", "customer": "7"}
+    _insert(own, "card", wallet | {"id": "w1"})
+    _insert(own, "card", wallet | {"id": "w2", "book": 2})
+    # A customer may have any number of gift cards.
+    for number in (1, 2):
+        _insert(own, "card", wallet | {"id": f"g{number}", "unit": "USD"})
+    with pytest.raises(DBAPIError, match=r"UNIQUE constraint failed|uq_card_wallet"):
+        _insert(own, "card", wallet | {"id": "w3"})
 
 
 def test_a_login_may_be_used_again_once_revoked(own: Database) -> None:

@@ -141,7 +141,7 @@ class CustomerServiceServicer:
         """Credits points, against the merchant's promotion expense.
 
         Changes no state. Needs the scope SELL. Idempotent by `request_id`. Fails with
-        CUSTOMER_NOT_FOUND, MAX_BALANCE_EXCEEDED.
+        CUSTOMER_NOT_FOUND, POINTS_EXPIRED, MAX_BALANCE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

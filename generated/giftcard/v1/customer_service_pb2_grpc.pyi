@@ -56,7 +56,7 @@ class CustomerServiceStub:
     """Credits points, against the merchant's promotion expense.
 
     Changes no state. Needs the scope SELL. Idempotent by `request_id`. Fails with
-    CUSTOMER_NOT_FOUND, MAX_BALANCE_EXCEEDED.
+    CUSTOMER_NOT_FOUND, POINTS_EXPIRED, MAX_BALANCE_EXCEEDED.
     """
     AdjustPoints: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.AdjustPointsRequest, _customer_service_pb2.AdjustPointsResponse]
     """Corrects points upward or downward, against the merchant's adjustment account.
@@ -143,7 +143,7 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Credits points, against the merchant's promotion expense.
 
         Changes no state. Needs the scope SELL. Idempotent by `request_id`. Fails with
-        CUSTOMER_NOT_FOUND, MAX_BALANCE_EXCEEDED.
+        CUSTOMER_NOT_FOUND, POINTS_EXPIRED, MAX_BALANCE_EXCEEDED.
         """
 
     @_abc_1.abstractmethod

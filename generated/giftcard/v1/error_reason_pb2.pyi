@@ -479,6 +479,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example:
       {"reason": "CODE_NOT_STORED", "domain": "giftcard.v1"}
     """
+    POINTS_EXPIRED: _ErrorReason.ValueType  # 68
+    """FAILED_PRECONDITION, a decision. The points would have expired before they were credited.
+
+    Example:
+      {"reason": "POINTS_EXPIRED", "domain": "giftcard.v1",
+       "metadata": {"valid_until": "2026-02-28"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every error of this API carries a google.rpc.Status with exactly one google.rpc.ErrorInfo: its
@@ -950,5 +957,12 @@ cannot print it.
 
 Example:
   {"reason": "CODE_NOT_STORED", "domain": "giftcard.v1"}
+"""
+POINTS_EXPIRED: ErrorReason.ValueType  # 68
+"""FAILED_PRECONDITION, a decision. The points would have expired before they were credited.
+
+Example:
+  {"reason": "POINTS_EXPIRED", "domain": "giftcard.v1",
+   "metadata": {"valid_until": "2026-02-28"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

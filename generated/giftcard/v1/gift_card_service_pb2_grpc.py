@@ -261,9 +261,9 @@ class GiftCardServiceServicer:
         the program's format. With `points_to_redeem` the customer's points pay for it, in the same
         decision: both happen or neither, and one ReverseTransaction undoes both.
 
-        From nothing to ACTIVE. A given code that is reserved is consumed with it. Needs the scope SELL,
-        and REDEEM too for points. Idempotent by `request_id`. Fails with PROGRAM_NOT_FOUND,
-        CUSTOMER_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS, CODE_NOT_RESERVED, CARD_EXPIRED,
+        From nothing to ACTIVE. A given code that is reserved is consumed with it. Needs the scope SELL.
+        Points are spent with the scope REDEEM too. Idempotent by `request_id`. Fails with
+        PROGRAM_NOT_FOUND, CUSTOMER_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS, CODE_NOT_RESERVED, CARD_EXPIRED,
         CURRENCY_MISMATCH, VALUE_CHANGE_NOT_ALLOWED, DENOMINATION_NOT_ALLOWED, AMOUNT_BELOW_MINIMUM,
         AMOUNT_ABOVE_MAXIMUM, POINTS_NOT_ALLOWED, POINTS_AMOUNT_MISMATCH, MAX_BALANCE_EXCEEDED,
         INSUFFICIENT_POINTS.

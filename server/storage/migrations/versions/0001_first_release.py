@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("origin_system", TEXT, nullable=True),
         sa.Column("last_owner_activity_time", INT64, nullable=True),
         sa.CheckConstraint("book BETWEEN 1 AND 9", name=op.f("ck_card_book")),
+        sa.CheckConstraint("unit <> 'POINTS' OR customer <> ''", name=op.f("ck_card_customer")),
         sa.CheckConstraint(
             "initial_amount BETWEEN 0 AND 1000000000000000", name=op.f("ck_card_initial_amount")
         ),
@@ -97,7 +98,22 @@ def upgrade() -> None:
     op.create_index(
         "ix_card_last_four", "card", ["merchant_id", "book", "code_last_four"], unique=False
     )
-    op.create_index("ix_card_merchant", "card", ["merchant_id", "book", "id"], unique=False)
+    op.create_index(
+        "ix_card_merchant",
+        "card",
+        ["merchant_id", "book", "id"],
+        unique=False,
+        sqlite_where=sa.text("unit <> 'POINTS'"),
+        postgresql_where=sa.text("unit <> 'POINTS'"),
+    )
+    op.create_index(
+        "uq_card_wallet",
+        "card",
+        ["merchant_id", "book", "customer", "cell"],
+        unique=True,
+        sqlite_where=sa.text("unit = 'POINTS'"),
+        postgresql_where=sa.text("unit = 'POINTS'"),
+    )
     op.create_table(
         "credential",
         sa.Column("id", TEXT, nullable=False),
@@ -545,7 +561,18 @@ def downgrade() -> None:
     )
     op.drop_index("ix_credential_client", table_name="credential")
     op.drop_table("credential")
-    op.drop_index("ix_card_merchant", table_name="card")
+    op.drop_index(
+        "uq_card_wallet",
+        table_name="card",
+        sqlite_where=sa.text("unit = 'POINTS'"),
+        postgresql_where=sa.text("unit = 'POINTS'"),
+    )
+    op.drop_index(
+        "ix_card_merchant",
+        table_name="card",
+        sqlite_where=sa.text("unit <> 'POINTS'"),
+        postgresql_where=sa.text("unit <> 'POINTS'"),
+    )
     op.drop_index("ix_card_last_four", table_name="card")
     op.drop_index(
         "ix_card_customer",
