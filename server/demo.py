@@ -121,12 +121,26 @@ CARDS: Final = (
 )  # fmt: skip
 
 
+#: Ids that are printed, and reserved so that a gift card can be created with one of them.
+RESERVED: Final = (
+    "99-53235753896117470", "99-36031997041479042", "99-81763963807794691", "99-58504335524900568",
+    "99-93039730381900456", "99-41923731872470201", "99-53986110152642044", "99-63765562191658989",
+    "99-40678072221435293", "99-48349826419356375",
+)  # fmt: skip
+RESERVED_TIME: Final = "2021-02-20T10:20"
+
+CUSTOMER: Final = "2059378440"
+CUSTOMER_POINTS: Final = 10_000
+CUSTOMER_TIME: Final = "2021-02-20T10:25"
+
+
 def programs() -> tuple[Program, ...]:
     """The demo programs, without ids and times, which are given when they are created."""
     return (
         Program(
             "", 1, MERCHANT_ID, "GC", "Gift card", CURRENCY,
             min_amount=1_00, max_amount=500_00, max_balance=500_00, code_prefix="GC",
+            points_per_major_unit=100,
         ),
         Program(
             "", 1, MERCHANT_ID, "GC25", "Gift card, 25 dollars", CURRENCY,
@@ -203,6 +217,10 @@ class _Loader:
         for card in CARDS:
             self._now = instant(card.issued)
             self._make_card(card)
+        self._now = instant(RESERVED_TIME)
+        self._reserve_codes()
+        self._now = instant(CUSTOMER_TIME)
+        self._make_customer()
 
     def _decide(self, envelope: c.Envelope) -> None:
         (outcome,), _ = self._processor.run(self._connection, [envelope])
@@ -301,6 +319,41 @@ class _Loader:
                 ),
                 aliases={oldest: tuple(others)} if others else {},
             )
+        )
+
+    def _reserve_codes(self) -> None:
+        caller = self._caller("cp")
+        self._decide(
+            self._envelope(
+                caller,
+                "reserve/1",
+                c.ReserveCodes("", len(RESERVED), "Website", "Web001"),
+                reserved=tuple(code_material(self._keys, caller, code) for code in RESERVED),
+            )
+        )
+
+    def _make_customer(self) -> None:
+        caller = self._caller("cp")
+        self._decide(self._envelope(caller, "customer/1", c.CreateCustomer(CUSTOMER)))
+        earned = c.EarnPoints(CUSTOMER, CUSTOMER_POINTS)
+        self._decide(self._envelope(caller, "points/1", earned))
+
+    def _envelope(
+        self,
+        caller: c.Caller,
+        request_id: str,
+        command: c.Command,
+        reserved: tuple[c.CodeMaterial, ...] = (),
+    ) -> c.Envelope:
+        """A command at the location that the shop's client is bound to."""
+        return c.Envelope(
+            caller,
+            f"demo/{request_id}",
+            command,
+            c.Context("Website"),
+            self._locations["Website"],
+            self._now,
+            reserved=reserved,
         )
 
     def _hashes(self, caller: c.Caller, normalized: str) -> list[str]:

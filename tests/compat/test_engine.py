@@ -51,9 +51,10 @@ async def engine_before(address: str, directory: Path) -> AsyncIterator[tuple[En
     store = Store.open(f"sqlite:///{directory / 'exchange.db'}", None, production=False)
     upstream = Upstream(address)
     try:
-        yield Engine(
-            upstream, store, attempt_milliseconds=300, grace_seconds=60, monotonic=Clock()
-        ), store
+        yield (
+            Engine(upstream, store, attempt_milliseconds=300, grace_seconds=60, monotonic=Clock()),
+            store,
+        )
     finally:
         await upstream.close()
         await store.close()
@@ -109,13 +110,14 @@ WRITES: list[tuple[list[Any], int, int | None, bool]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("turns", "status", "asked", "queued"), WRITES, ids=range(len(WRITES))
-)
+@pytest.mark.parametrize(("turns", "status", "asked", "queued"), WRITES, ids=range(len(WRITES)))
 async def test_a_call_that_writes(
     tmp_path: Path, turns: list[Any], status: int, asked: int | None, queued: bool
 ) -> None:
-    async with scripted(*turns) as script, engine_before(script.address, tmp_path) as (engine, store):
+    async with (
+        scripted(*turns) as script,
+        engine_before(script.address, tmp_path) as (engine, store),
+    ):
         reply = await ask(engine)
         assert reply.status == status
         if asked is not None:
@@ -161,7 +163,10 @@ async def test_what_never_left_is_not_unknown(tmp_path: Path) -> None:
 
 
 async def test_the_till_is_told_how_long_to_wait(tmp_path: Path) -> None:
-    async with scripted("OVERLOADED") as script, engine_before(script.address, tmp_path) as (engine, _):
+    async with (
+        scripted("OVERLOADED") as script,
+        engine_before(script.address, tmp_path) as (engine, _),
+    ):
         assert dict((await ask(engine)).headers)["retry-after"] == "2"
 
 
