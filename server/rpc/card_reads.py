@@ -185,12 +185,15 @@ class CardReads:
     async def _get_transaction(
         self, request: v1.GetTransactionRequest, call: Call
     ) -> v1.Transaction:
-        name = fields.opaque_name(request.name, "transactions", "name")
+        return await self.described(fields.opaque_name(request.name, "transactions", "name"), call)
+
+    async def described(self, transaction_id: str, call: Call) -> v1.Transaction:
+        """A transaction with what became of it since."""
         caller = call.caller
         place = (caller.merchant_id, int(caller.book), caller.cell)
         found = await self._bridge.read(
             lambda connection: queries.described(
-                connection, [queries.transaction(connection, *place, name)]
+                connection, [queries.transaction(connection, *place, transaction_id)]
             )
         )
         if not found:

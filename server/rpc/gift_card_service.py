@@ -186,5 +186,7 @@ class GiftCardService:
         self, request: v1.LookupTransactionRequest, call: Call
     ) -> v1.LookupTransactionResponse:
         envelope = await self._intaker.envelope(request, call, c.LookupRequest(request.seal))
-        answer = await self._bridge.decide(envelope)
-        return render.lookup(answer.record)
+        record = (await self._bridge.decide(envelope)).record
+        if record is None:
+            return v1.LookupTransactionResponse(state=v1.LookupTransactionResponse.NOT_SEEN)
+        return render.lookup(record, await self._reads.described(record.id, call))
