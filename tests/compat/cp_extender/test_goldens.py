@@ -162,6 +162,12 @@ SCENARIOS: Final[dict[str, list[Step]]] = {
         balance("NOBODY"),
         *(balance(code) for code in CARDS),
     ],
+    "certificate": [
+        get("/Giftcard/WEB-9198262557214413/Certificate"),
+        get("/giftcard/certificate/WEB-9198262557214413"),
+        get("/Giftcard/NOBODY/Certificate"),
+        *(get(f"/Giftcard/{code}/Certificate") for code in CARDS),
+    ],
     # Authorize, Confirm, Cancel
     "confirm": [
         create(MADE),
