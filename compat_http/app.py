@@ -46,7 +46,10 @@ class Shim:
         self._store = store
         self._upstream = Upstream(settings.grpc_address, connections=settings.http_connections)
         self.engine = Engine(
-            self._upstream, store, attempt_milliseconds=settings.http_attempt_milliseconds
+            self._upstream,
+            store,
+            attempt_milliseconds=settings.http_attempt_milliseconds,
+            grace_seconds=settings.http_grace_seconds,
         )
         self.dialects = tuple(build(settings) for build in BUILDERS)
         self._redactions = {dialect.name: _redaction(dialect) for dialect in self.dialects}

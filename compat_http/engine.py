@@ -36,9 +36,6 @@ _DELAY_SECONDS_MAX: Final = 1.0
 #: The service refuses to begin what it cannot finish; with less left an attempt is not worth it.
 _ATTEMPT_SECONDS_MIN: Final = 0.03
 
-#: So long a client that chose the id may still take the reversal back with a retry.
-_CLIENT_RETRY_SECONDS: Final = 10
-
 #: The service says that it does not know, or that it broke on the way.
 _UNKNOWN_REASONS: Final = frozenset({"OUTCOME_UNKNOWN", "INTERNAL"})
 #: Nothing was done this time, and the next attempt may fare better.
@@ -60,7 +57,7 @@ class Call:
     def __init__(self, dialect: Dialect, route: Route | None) -> None:
         self.dialect = dialect
         self.route = route
-        self.deadline = time.monotonic() + dialect.budget_milliseconds / 1000
+        self.deadline = 0.0
         self.wrote = False
         self.request_id = ""
         self.transaction = ""
@@ -90,17 +87,20 @@ class Engine:
         store: Store,
         *,
         attempt_milliseconds: int,
+        grace_seconds: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._upstream = upstream
         self._store = store
         self._attempt_seconds = attempt_milliseconds / 1000
+        self._grace_seconds = grace_seconds
         self._monotonic = monotonic
         self._turns: dict[tuple[str, str], _Turn] = {}
 
     async def run(self, call: Call, request: LegacyRequest, authorization: str) -> Reply:
         """The reply, whatever happens."""
         dialect = call.dialect
+        call.deadline = self._monotonic() + dialect.budget_milliseconds / 1000
         try:
             assert call.route is not None
             return await self._drive(call, request, authorization)
@@ -227,16 +227,23 @@ class Engine:
         answer = await self._upstream.call(rpc, authorization, timeout_seconds)
         replayed = METHODS[rpc.method].writes and answer.replayed
         if replayed and rpc.method != "ReverseTransaction":
-            # What was done then may have been undone since, and then the money is not there.
-            name = v1.GetTransactionRequest(name=answer.transaction.name)
-            found = await self._upstream.call(
-                Rpc("GetTransaction", name, rpc.training), authorization, timeout_seconds
-            )
-            if found.reversal_transaction:
-                raise UpstreamRefusal(
-                    "REVERSED_BEFORE_ARRIVAL", {"transaction": answer.transaction.name}
-                )
+            await self._require_standing(rpc, authorization, timeout_seconds)
         return answer
+
+    async def _require_standing(self, rpc: Rpc, authorization: str, timeout_seconds: float) -> None:
+        """What was done the first time may have been undone since: then the money is not there."""
+        message: Any = rpc.message
+        asked = v1.LookupTransactionRequest(request_id=message.request_id)
+        look_up = Rpc("LookupTransaction", asked, rpc.training)
+        try:
+            found = await self._upstream.call(look_up, authorization, timeout_seconds)
+        except (TransportError, UpstreamRefusal):
+            # It was done, and nobody says whether it still is.
+            raise TransportError(sent=True) from None
+        if found.transaction.reversal_transaction:
+            raise UpstreamRefusal(
+                "REVERSED_BEFORE_ARRIVAL", {"transaction": found.transaction.name}
+            )
 
     async def _queue(self, call: Call, rpc: Rpc, authorization: str) -> None:
         """Makes the reversal of a call durable."""
@@ -247,10 +254,10 @@ class Engine:
         if not key:
             return
         book = "training" if rpc.training else ""
+        grace = self._grace_seconds if rpc.client_key and not undoing else 0
         reversal = Reversal(
-            key, authorization, book, call.dialect.name, call.operation,
-            grace_seconds=_CLIENT_RETRY_SECONDS if rpc.client_key else 0,
-        )  # fmt: skip
+            key, authorization, book, call.dialect.name, call.operation, grace_seconds=grace
+        )
         try:
             await self._store.queue_reversal(reversal)
         except Exception as error:

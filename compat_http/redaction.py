@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -82,11 +83,7 @@ def redact(
     kept = list(texts)
     try:
         for document in documents:
-            is_object = isinstance(document, Mapping)
-            for value, is_kept in _scalars(document, redaction, kept=is_object):
-                (kept if is_kept else found).append(value)
-                if len(kept) + len(found) > _SCALARS_MAX:
-                    raise _TooLargeError
+            _sort(document, redaction, kept, found, keep=isinstance(document, dict))
         filter_ = SecretFilter(found)
         if len(kept) * len(filter_) > _COMPARISONS_MAX:
             raise _TooLargeError
@@ -100,8 +97,8 @@ def redact(
 def _text(document: Any, redaction: Redaction, secrets: "SecretFilter") -> str:
     if document is None:
         return ""
-    if not isinstance(document, Mapping):  # without a member there is no name to be declared by
-        return json.dumps(MASK)
+    if not isinstance(document, dict):  # without a member there is no name to be declared by
+        return _MASK_TEXT
     return "".join(_render(document, redaction, secrets))
 
 
@@ -114,20 +111,25 @@ class SecretFilter:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         folded = {secret.casefold() for secret in secrets}
-        self._plain = {secret for secret in folded if len(secret) >= _SECRET_LENGTH_MIN}
-        self._essences = {
-            essence for secret in folded if len(essence := _essence(secret)) >= _SECRET_LENGTH_MIN
-        }
+        self._plain = [secret for secret in folded if len(secret) >= _SECRET_LENGTH_MIN]
+        essences = {_essence(secret) for secret in folded}
+        self._essences = [each for each in essences if len(each) >= _SECRET_LENGTH_MIN]
 
     def __len__(self) -> int:
         return len(self._plain) + len(self._essences)
 
     def has_secret(self, text: str) -> bool:
+        if len(text) < _SECRET_LENGTH_MIN and text.isascii():
+            return False  # casefold makes only other letters longer
         folded = text.casefold()
+        for secret in self._plain:
+            if secret in folded:
+                return True
         essence = _essence(folded)
-        return any(secret in folded for secret in self._plain) or any(
-            secret in essence for secret in self._essences
-        )
+        for secret in self._essences:  # noqa: SIM110 - twice as fast as any(), for every text
+            if secret in essence:
+                return True
+        return False
 
     def text(self, text: str) -> str:
         """The text, cut to what a log has room for; the mask where it has a secret in it."""
@@ -137,26 +139,42 @@ class SecretFilter:
 
 
 def _essence(text: str) -> str:
-    return "".join(filter(str.isalnum, text))
+    return text if text.isalnum() else "".join(filter(str.isalnum, text))
 
 
-def _scalars(
-    value: Any, redaction: Redaction, *, kept: bool, depth: int = 0
-) -> Iterator[tuple[str, bool]]:
-    """Every text and number, and whether it stands where it may be kept."""
-    if depth > _DEPTH_MAX:
-        raise _TooLargeError
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            inside = kept and _treatment(name, redaction) == "kept"
-            yield from _scalars(each, redaction, kept=inside, depth=depth + 1)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _scalars(each, redaction, kept=kept, depth=depth + 1)
-    elif not isinstance(value, bool) and value is not None:
-        yield _plain(value), kept
+def _sort(
+    document: Any, redaction: Redaction, kept: list[str], found: list[str], *, keep: bool
+) -> None:
+    """Adds every text and number to those that may be kept where they stand, or to the secrets.
+
+    Raises:
+        _TooLargeError: there are too many, or they lie too deep.
+    """
+    waiting = [(document, keep, 0)]
+    while waiting:
+        value, is_kept, depth = waiting.pop()
+        if depth > _DEPTH_MAX or len(kept) + len(found) > _SCALARS_MAX:
+            raise _TooLargeError
+        if type(value) is str:
+            (kept if is_kept else found).append(value)
+        elif isinstance(value, dict):
+            for name, each in value.items():
+                inside = is_kept and _treatment(name, redaction) == "kept"
+                waiting.append((each, inside, depth + 1))
+        elif isinstance(value, list | tuple):
+            waiting.extend((each, is_kept, depth + 1) for each in value)
+        elif not isinstance(value, bool) and value is not None:
+            (kept if is_kept else found).append(_plain(value))
 
 
+def _quoted(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+_MASK_TEXT: Final = _quoted(MASK)
+
+
+@lru_cache(maxsize=1024)
 def _treatment(name: str, redaction: Redaction) -> str:
     folded = name.casefold()
     if folded in redaction.secrets:
@@ -169,13 +187,14 @@ def _treatment(name: str, redaction: Redaction) -> str:
 def _plain(value: Any) -> str:
     """A text or number as it stands in JSON."""
     if isinstance(value, orjson.Fragment):
-        contents = value.contents
-        return contents.decode() if isinstance(contents, bytes) else contents
+        return orjson.dumps(value).decode()
     return str(value)
 
 
 def _render(value: Any, redaction: Redaction, secrets: SecretFilter) -> Iterator[str]:
-    if isinstance(value, Mapping):
+    if type(value) is str:
+        yield _quoted(secrets.text(value))
+    elif isinstance(value, dict):
         yield from _render_object(value, redaction, secrets)
     elif isinstance(value, list | tuple):
         yield "["
@@ -184,13 +203,13 @@ def _render(value: Any, redaction: Redaction, secrets: SecretFilter) -> Iterator
             yield from _render(each, redaction, secrets)
         yield "]"
     elif value is None or isinstance(value, bool):
-        yield json.dumps(value)
+        yield _quoted(value)
     elif _is_number(value):
         text = _plain(value)
         allowed = _NUMBER.fullmatch(text) and not secrets.has_secret(text)
-        yield text if allowed else json.dumps(MASK)
+        yield text if allowed else _MASK_TEXT
     else:
-        yield json.dumps(secrets.text(_plain(value)), ensure_ascii=False)
+        yield _quoted(secrets.text(_plain(value)))
 
 
 def _render_object(
@@ -204,13 +223,13 @@ def _render_object(
         if treatment == "undeclared":
             undeclared += 1
             continue
-        yield f"{separator}{json.dumps(name)}: "
+        yield f"{separator}{_quoted(name)}: "
         if treatment == "kept":
             yield from _render(value, redaction, secrets)
         elif treatment == "code":
             yield json.dumps(_ends(value), ensure_ascii=False)
         else:
-            yield json.dumps(MASK)
+            yield _MASK_TEXT
         separator = ", "
     if undeclared:
         yield f'{separator}"{UNDECLARED}": {undeclared}'
@@ -228,7 +247,7 @@ def _ends(value: Any) -> Any:
         return [_ends(each) for each in value]
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return MASK
     end = ending(_plain(value))
     return f"…{end}" if end.isascii() and end.isalnum() else MASK

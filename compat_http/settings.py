@@ -128,6 +128,9 @@ class Settings:
     http_attempt_milliseconds: int = 3000
     """How long one attempt may take before the next is made, within a dialect's budget."""
 
+    http_grace_seconds: int = 10
+    """So long a client that chose the request id may take a queued reversal back by a retry."""
+
     http_drain_seconds: int = 15
     """How long calls in flight may take after SIGTERM."""
 
@@ -228,8 +231,24 @@ def _check(settings: Settings) -> None:
             "GIFTCARD_HTTP_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
             " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
         )
-    if not settings.retail7.path.startswith("/"):
+    _check_retail7(settings.retail7)
+
+
+def _check_retail7(retail7: Retail7Settings) -> None:
+    if not retail7.path.startswith("/"):
         raise SettingsError("GIFTCARD_RETAIL7_PATH must start with a slash.")
+    for listed in retail7.card_types.values():
+        texts = listed.get("texts", {}) if isinstance(listed, dict) else None
+        if not (
+            isinstance(texts, dict)
+            and all(isinstance(text, str) for text in (listed.get("program"), *texts.values()))
+        ):
+            raise SettingsError(
+                "GIFTCARD_RETAIL7_CARD_TYPES must give each type code a program, and texts if any:"
+                ' {"01": {"program": "GC", "texts": {"SELL": "…"}}}'
+            )
+    if not all(isinstance(name, str) for name in retail7.member_names.values()):
+        raise SettingsError("GIFTCARD_RETAIL7_MEMBER_NAMES must give each member another name.")
 
 
 def is_loopback(name: str, address: str) -> bool:

@@ -116,6 +116,7 @@ class Writer:
             with self._connection.begin():
                 results = [operation(self._connection) for operation, _ in asked]
         except Exception:
+            self.broken = True
             for _, future in asked:
                 future.set_exception(StoreBrokenError("It may not have been written."))
             raise

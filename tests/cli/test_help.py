@@ -23,6 +23,7 @@ COMMANDS = {
     "card reserve", "card release", "card certificate",
     "customer create", "customer list", "customer show", "customer earn", "customer adjust",
     "customer hold",
+    "log list", "log show", "log reversals", "log create-key",
 }  # fmt: skip
 
 
@@ -52,7 +53,9 @@ def test_help_of_a_command_teaches(giftcard: Giftcard, path: str) -> None:
     assert "Example" in text
 
 
-@pytest.mark.parametrize("group", ["", "admin", "card", "customer", "demo", "keys", "admin token"])
+@pytest.mark.parametrize(
+    "group", ["", "admin", "card", "customer", "demo", "keys", "log", "admin token"]
+)
 def test_help_of_a_group_names_its_commands(giftcard: Giftcard, group: str) -> None:
     result = giftcard(*group.split(), "--help")
     below = {
@@ -72,7 +75,7 @@ def test_no_command_takes_a_token(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(COMMANDS - {"serve", "migrate", "keys create", "demo load"})
+    "path", sorted(COMMANDS - {"serve", "migrate", "keys create", "log create-key", "demo load"})
 )
 def test_what_prints_data_prints_json(path: str) -> None:
     assert any("--json" in parameter.opts for parameter in TREE[path].params)

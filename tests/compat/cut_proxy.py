@@ -38,13 +38,7 @@ class CutProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        with self._lock:
-            open_ones = list(self._sockets)
-        for each in open_ones:
-            _close(each)
+        self.refuse()
 
     def cut_after(self, count: int, *, again: bool = False) -> None:
         """See the class."""
@@ -55,6 +49,16 @@ class CutProxy:
         """Lets everything through again."""
         with self._lock:
             self._left = None
+
+    def refuse(self) -> None:
+        """Nobody can connect any more, and who is connected is cut off."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            open_ones = list(self._sockets)
+        for each in open_ones:
+            _close(each)
 
     def _accept(self) -> None:
         while True:

@@ -16,6 +16,15 @@ HANG: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """An answer that waits until the gate is opened."""
+
+    answer: Message
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
 class Bare:
     """A status without an ErrorInfo, as gRPC itself or a proxy gives it."""
 
@@ -24,11 +33,16 @@ class Bare:
 
 @dataclass(slots=True)
 class Script:
-    """What is said in turn, the last for ever: a message, a reason, `Bare` or HANG."""
+    """What is said in turn, the last for ever: a message, a reason, `Bare`, `Gate`, HANG."""
 
     turns: Sequence[Any]
     asked: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
     address: str = ""
+    server: Any = None
+
+    async def stop(self) -> None:
+        """Nobody listens any more."""
+        await self.server.stop(None)
 
     def next(self) -> Any:
         return self.turns[min(len(self.asked), len(self.turns)) - 1]
@@ -65,6 +79,10 @@ class _Handlers(grpc.GenericRpcHandler):
             said = script.next()
             if said is HANG:
                 await asyncio.Event().wait()
+            if isinstance(said, Gate):
+                said.reached.set()
+                await said.opened.wait()
+                said = said.answer
             if isinstance(said, Bare):
                 await context.abort(said.code, "no")
             if isinstance(said, str):
@@ -82,8 +100,9 @@ async def scripted(*turns: Any) -> AsyncIterator[Script]:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((_Handlers(script),))
     script.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    script.server = server
     await server.start()
     try:
         yield script
     finally:
-        await server.stop(None)
+        await script.stop()

@@ -5,7 +5,7 @@ upstream was asked (None: until the budget was spent), and whether a reversal wa
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +24,15 @@ from compat_http.upstream import Upstream
 from tests.compat.drive import request
 from tests.compat.retail7.messages import message
 from tests.compat.retail7.test_operations import LOOKED_UP, card, done
-from tests.compat.scripted import HANG, Bare, Script, scripted
+from tests.compat.scripted import HANG, Bare, Gate, Script, scripted
 
 RETAIL7 = retail7.build(Settings())
 REDEEMED = v1.RedeemGiftCardResponse(gift_card=card(), transaction=done())
 REPLAYED = v1.RedeemGiftCardResponse(gift_card=card(), transaction=done(), replayed=True)
-STANDING = v1.Transaction(name=done().name)
-UNDONE = v1.Transaction(name=done().name, reversal_transaction="transactions/" + "b" * 32)
+STANDING = v1.LookupTransactionResponse(transaction=done())
+UNDONE = v1.LookupTransactionResponse(
+    transaction=done(reversal_transaction="transactions/" + "b" * 32)
+)
 CALLER = "Basic eDp5"
 KEY = "retail7/7/1001/REDEEM/R1"
 
@@ -46,18 +48,37 @@ class Clock:
         return self.now
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    engine: Engine
+    store: Store
+    script: Script
+
+
 @asynccontextmanager
-async def engine_before(address: str, directory: Path) -> AsyncIterator[tuple[Engine, Store]]:
-    store = Store.open(f"sqlite:///{directory / 'exchange.db'}", None, production=False)
-    upstream = Upstream(address)
-    try:
-        yield (
-            Engine(upstream, store, attempt_milliseconds=300, grace_seconds=60, monotonic=Clock()),
-            store,
-        )
-    finally:
-        await upstream.close()
-        await store.close()
+async def stage(
+    directory: Path,
+    *turns: Any,
+    attempt_milliseconds: int = 300,
+    monotonic: Callable[[], float] | None = None,
+) -> AsyncIterator[Stage]:
+    """An engine with a real store before a service that says what the turns have."""
+    url = f"sqlite:///{directory / 'exchange.db'}"
+    async with scripted(*turns) as script:
+        store = Store.open(url, None, production=False)
+        upstream = Upstream(script.address)
+        try:
+            engine = Engine(
+                upstream,
+                store,
+                attempt_milliseconds=attempt_milliseconds,
+                grace_seconds=60,
+                monotonic=monotonic or Clock(),
+            )
+            yield Stage(engine, store, script)
+        finally:
+            await upstream.close()
+            await store.close()
 
 
 async def ask(engine: Engine, operation: str = "REDEEM", **members: Any) -> Any:
@@ -107,6 +128,8 @@ WRITES: list[tuple[list[Any], int, int | None, bool]] = [
     ([REPLAYED, STANDING], 200, 2, False),
     ([REPLAYED, UNDONE], 409, 2, False),
     ([REPLAYED, Bare(grpc.StatusCode.UNAVAILABLE), REPLAYED, STANDING], 200, 4, False),
+    ([REPLAYED, "OVERLOADED", REPLAYED, STANDING], 200, 4, False),
+    ([REPLAYED, "OVERLOADED"], 504, None, True),
 ]  # fmt: skip
 
 
@@ -114,19 +137,16 @@ WRITES: list[tuple[list[Any], int, int | None, bool]] = [
 async def test_a_call_that_writes(
     tmp_path: Path, turns: list[Any], status: int, asked: int | None, queued: bool
 ) -> None:
-    async with (
-        scripted(*turns) as script,
-        engine_before(script.address, tmp_path) as (engine, store),
-    ):
-        reply = await ask(engine)
+    async with stage(tmp_path, *turns) as on:
+        reply = await ask(on.engine)
         assert reply.status == status
         if asked is not None:
-            assert len(script.asked) == asked
+            assert len(on.script.asked) == asked
         else:
-            assert len(script.asked) >= 2
-        redeemed = [data for name, data, _ in script.asked if name == "RedeemGiftCard"]
+            assert len(on.script.asked) >= 2
+        redeemed = [data for name, data, _ in on.script.asked if name == "RedeemGiftCard"]
         assert {v1.RedeemGiftCardRequest.FromString(data).request_id for data in redeemed} == {KEY}
-        assert await store.take_back(CALLER, KEY) == queued
+        assert await on.store.take_back(CALLER, KEY) == queued
 
 
 READS: list[tuple[list[Any], int, int | None]] = [
@@ -147,101 +167,108 @@ async def test_a_call_that_reads(
     tmp_path: Path, turns: list[Any], status: int, asked: int | None
 ) -> None:
     """A read has no outcome that could be unknown."""
-    async with scripted(*turns) as script, engine_before(script.address, tmp_path) as (engine, _):
-        reply = await ask(engine, "STATUS")
+    async with stage(tmp_path, *turns) as on:
+        reply = await ask(on.engine, "STATUS")
         assert reply.status == status
-        assert asked is None or len(script.asked) == asked
+        assert asked is None or len(on.script.asked) == asked
 
 
 async def test_what_never_left_is_not_unknown(tmp_path: Path) -> None:
-    async with scripted(REDEEMED) as script:
-        address = script.address
-    async with engine_before(address, tmp_path) as (engine, store):
-        reply = await ask(engine)
+    async with stage(tmp_path, REDEEMED) as on:
+        await on.script.stop()
+        reply = await ask(on.engine)
         assert (reply.status, dict(reply.headers)["retry-after"]) == (503, "1")
-        assert not await store.take_back(CALLER, KEY)
+        assert not await on.store.take_back(CALLER, KEY)
 
 
 async def test_the_till_is_told_how_long_to_wait(tmp_path: Path) -> None:
-    async with (
-        scripted("OVERLOADED") as script,
-        engine_before(script.address, tmp_path) as (engine, _),
-    ):
-        assert dict((await ask(engine)).headers)["retry-after"] == "2"
+    async with stage(tmp_path, "OVERLOADED") as on:
+        assert dict((await ask(on.engine)).headers)["retry-after"] == "2"
 
 
 async def test_the_caller_is_passed_on(tmp_path: Path) -> None:
-    async with scripted(REDEEMED) as script, engine_before(script.address, tmp_path) as (engine, _):
-        await ask(engine)
-        await ask(engine, trainingFlag=True)
-    books = [metadata.get("giftcard-book") for _, _, metadata in script.asked]
+    async with stage(tmp_path, REDEEMED) as on:
+        await ask(on.engine)
+        await ask(on.engine, trainingFlag=True)
+    books = [metadata.get("giftcard-book") for _, _, metadata in on.script.asked]
     assert books == [None, "training"]
-    assert {metadata["authorization"] for _, _, metadata in script.asked} == {CALLER}
+    assert {metadata["authorization"] for _, _, metadata in on.script.asked} == {CALLER}
 
 
 async def test_a_defect_of_an_operation_is_answered(tmp_path: Path) -> None:
     # An answer of another type has not what the operation looks for.
-    async with scripted(v1.LookupGiftCardResponse()) as script:
-        async with engine_before(script.address, tmp_path) as (engine, _):
-            reply = await ask(engine, "STATUS")
-            assert (reply.status, reply.document["responseCode"]) == (500, "INTERNAL")
+    async with stage(tmp_path, v1.LookupGiftCardResponse()) as on:
+        reply = await ask(on.engine, "STATUS")
+        assert (reply.status, reply.document["responseCode"]) == (500, "INTERNAL")
 
 
 # The client's own retry
 
 
 async def test_a_retry_takes_the_reversal_back(tmp_path: Path) -> None:
-    async with scripted("OUTCOME_UNKNOWN") as script:
-        async with engine_before(script.address, tmp_path) as (engine, store):
-            assert (await ask(engine)).status == 504
-            script.turns = [REPLAYED, STANDING]
-            script.asked.clear()
-            assert (await ask(engine)).status == 200
-            assert not await store.take_back(CALLER, KEY)
+    async with stage(tmp_path, "OUTCOME_UNKNOWN") as on:
+        assert (await ask(on.engine)).status == 504
+        on.script.turns = [REPLAYED, STANDING]
+        on.script.asked.clear()
+        assert (await ask(on.engine)).status == 200
+        assert not await on.store.take_back(CALLER, KEY)
 
 
 @pytest.mark.parametrize("reason", ["OVERLOADED", "INVALID_FIELD", "REQUEST_ID_REUSED"])
 async def test_a_retry_that_settles_nothing_leaves_the_reversal(
     tmp_path: Path, reason: str
 ) -> None:
-    async with scripted("OUTCOME_UNKNOWN") as script:
-        async with engine_before(script.address, tmp_path) as (engine, store):
-            assert (await ask(engine)).status == 504
-            script.turns = [reason]
-            assert (await ask(engine)).status != 200
-            assert await store.take_back(CALLER, KEY)
+    async with stage(tmp_path, "OUTCOME_UNKNOWN") as on:
+        assert (await ask(on.engine)).status == 504
+        on.script.turns = [reason]
+        assert (await ask(on.engine)).status != 200
+        assert await on.store.take_back(CALLER, KEY)
 
 
 async def test_a_retry_after_the_reversal_began_is_told_so(tmp_path: Path) -> None:
-    async with scripted("OUTCOME_UNKNOWN") as script:
-        async with engine_before(script.address, tmp_path) as (engine, store):
-            await store.queue_reversal(Reversal(KEY, CALLER, "", "retail7", "giftcard"))
-            (claimed,) = await store.claim(10)
-            assert (claimed.reversal.key, claimed.reversal.authorization) == (KEY, CALLER)
-            reply = await ask(engine)
-            assert (reply.status, reply.document["responseCode"]) == (
-                409, "REVERSED_BEFORE_ARRIVAL",
-            )  # fmt: skip
-            assert script.asked == []
+    async with stage(tmp_path, "OUTCOME_UNKNOWN") as on:
+        await on.store.queue_reversal(Reversal(KEY, CALLER, "", "retail7", "giftcard"))
+        (claimed,) = await on.store.claim(10)
+        assert (claimed.reversal.key, claimed.reversal.authorization) == (KEY, CALLER)
+        reply = await ask(on.engine)
+        assert (reply.status, reply.document["responseCode"]) == (504, "OUTCOME_UNKNOWN")
+        assert on.script.asked == [], "sent now it could be approved, and then be undone"
 
 
 async def test_calls_under_one_id_run_one_after_the_other(tmp_path: Path) -> None:
     """Else the first could give up, and be undone, after the second was told that it was done."""
-    async with scripted(HANG, REPLAYED, STANDING) as script:
-        async with engine_before(script.address, tmp_path) as (engine, store):
-            first, second = await asyncio.gather(ask(engine), ask(engine))
-            assert [name for name, _, _ in script.asked][:2] == ["RedeemGiftCard"] * 2
-            assert (first.status, second.status) == (200, 200)
-            assert not await store.take_back(CALLER, KEY)
-            assert engine._turns == {}
+    gate = Gate(REDEEMED)
+    turns = [gate, REPLAYED, STANDING]
+    async with stage(tmp_path, *turns, attempt_milliseconds=60_000, monotonic=lambda: 0.0) as on:
+        calls = [asyncio.create_task(ask(on.engine)) for _ in range(2)]
+        await gate.reached.wait()
+        # Time enough for the second to get there, were it not for the first.
+        await asyncio.sleep(0.3)
+        assert len(on.script.asked) == 1
+        gate.opened.set()
+        assert [(await call).status for call in calls] == [200, 200]
+        assert [name for name, _, _ in on.script.asked] == [
+            "RedeemGiftCard", "RedeemGiftCard", "LookupTransaction",
+        ]  # fmt: skip
+        assert on.engine._turns == {}
+
+
+async def test_calls_under_other_ids_do_not_wait(tmp_path: Path) -> None:
+    gate = Gate(REDEEMED)
+    turns = [gate, REDEEMED]
+    async with stage(tmp_path, *turns, attempt_milliseconds=60_000, monotonic=lambda: 0.0) as on:
+        first = asyncio.create_task(ask(on.engine))
+        await gate.reached.wait()
+        assert (await ask(on.engine, requestIDExternal="R2")).status == 200
+        gate.opened.set()
+        assert (await first).status == 200
 
 
 async def test_a_cancellation_that_stays_unknown_is_carried_out(tmp_path: Path) -> None:
     not_seen = v1.LookupTransactionResponse(state=v1.LookupTransactionResponse.NOT_SEEN)
-    async with scripted(not_seen, "OUTCOME_UNKNOWN") as script:
-        async with engine_before(script.address, tmp_path) as (engine, store):
-            assert (await ask(engine, "CANCEL")).status == 504
-            assert await store.take_back(CALLER, "retail7/7/1001/REDEEM/R0")
+    async with stage(tmp_path, not_seen, "OUTCOME_UNKNOWN") as on:
+        assert (await ask(on.engine, "CANCEL")).status == 504
+        assert await on.store.take_back(CALLER, "retail7/7/1001/REDEEM/R0")
 
 
 # Sending what was queued
@@ -269,9 +296,9 @@ async def test_a_queued_reversal_is_sent_as_the_caller(
     tmp_path: Path, said: Any, definite: bool
 ) -> None:
     reversal = Reversal(KEY, CALLER, "training", "retail7", "giftcard")
-    async with scripted(said) as script, engine_before(script.address, tmp_path) as (engine, _):
-        assert await engine.reverse(reversal) == definite
-        (asked,) = script.asked
+    async with stage(tmp_path, said) as on:
+        assert await on.engine.reverse(reversal) == definite
+        (asked,) = on.script.asked
     _check_reversal(asked)
 
 
@@ -281,12 +308,3 @@ def _check_reversal(asked: tuple[str, bytes, dict[str, str]]) -> None:
     assert (name, sent.original_request_id) == ("ReverseTransaction", KEY)
     assert sent.request_id == reversal_id(KEY)
     assert (metadata["authorization"], metadata["giftcard-book"]) == (CALLER, "training")
-
-
-def test_a_script_repeats_its_last_turn() -> None:
-    script = Script(["a", "b"])
-    said = []
-    for _ in range(4):
-        script.asked.append(("", b"", {}))
-        said.append(script.next())
-    assert said == ["a", "b", "b", "b"]
