@@ -121,6 +121,13 @@ CARDS: Final = (
 )  # fmt: skip
 
 
+#: The ids that the CP examples reserve and create a card with.
+RESERVED: Final = (
+    "99-53235753896117470", "99-36031997041479042", "99-81763963807794691", "99-58504335524900568",
+    "99-93039730381900456", "99-41923731872470201", "99-53986110152642044", "99-63765562191658989",
+    "99-40678072221435293", "99-48349826419356375",
+)  # fmt: skip
+
 #: The customer of the CP examples, and the points to begin with.
 CUSTOMER: Final = "2059378440"
 POINTS: Final = 10_000
@@ -212,6 +219,7 @@ class _Loader:
             self._make_card(card)
         self._now = instant(_CUSTOMER_SINCE)
         self._make_customer()
+        self._reserve_codes()
 
     def _decide(self, envelope: c.Envelope) -> None:
         (outcome,), _ = self._processor.run(self._connection, [envelope])
@@ -318,16 +326,24 @@ class _Loader:
             c.EarnPoints(CUSTOMER, POINTS),
         )
         for action, command in zip(("create", "earn"), commands, strict=True):
-            self._decide(
-                c.Envelope(
-                    self._caller("cp"),
-                    f"demo/{action}/customer",
-                    command,
-                    c.Context("Website"),
-                    self._locations["Website"],
-                    self._now,
-                )
-            )
+            self._decide(self._of_shop(f"{action}/customer", command))
+
+    def _reserve_codes(self) -> None:
+        command = c.ReserveCodes("", len(RESERVED), "Website", "Web001")
+        caller = self._caller("cp")
+        made = tuple(code_material(self._keys, caller, code) for code in RESERVED)
+        self._decide(replace(self._of_shop("reserve/codes", command), reserved=made))
+
+    def _of_shop(self, request_id: str, command: c.Command) -> c.Envelope:
+        """A command of the CP client, at the location that it is bound to."""
+        return c.Envelope(
+            self._caller("cp"),
+            f"demo/{request_id}",
+            command,
+            c.Context("Website"),
+            self._locations["Website"],
+            self._now,
+        )
 
     def _hashes(self, caller: c.Caller, normalized: str) -> list[str]:
         hashes = self._keys.code_hashes_all_versions(caller.merchant_id, caller.book, normalized)
