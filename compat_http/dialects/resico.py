@@ -91,6 +91,10 @@ REASONS: Final[Mapping[str, Answer]] = {
     "API_CLIENT_NOT_FOUND": Answer(422, "Unknown client."),
     "CREDENTIAL_NOT_FOUND": Answer(422, "Unknown credential."),
     "CODE_EXISTS": Answer(409, "A gift card with this number exists already."),
+    "CODE_NOT_RESERVED": Answer(422, "This gift card number is not reserved."),
+    "CODE_NOT_STORED": Answer(422, "The number of this gift card cannot be shown."),
+    "CODE_RESERVATION_NOT_FOUND": Answer(422, "Unknown reservation of gift card numbers."),
+    "CUSTOMER_NOT_FOUND": Answer(422, "Unknown customer."),
     "RESOURCE_EXISTS": Answer(409, "This exists already."),
     # The PIN, for which Resico has no member
     "PIN_REQUIRED": Answer(422, "This gift card needs a PIN and cannot be used here."),
@@ -129,6 +133,10 @@ REASONS: Final[Mapping[str, Answer]] = {
     "REFUND_EXCEEDS_REDEMPTION": Answer(422, "More than what was paid."),
     "NO_BALANCE": Answer(422, "The gift card has no balance."),
     "INSUFFICIENT_FUNDS": Answer(422, "The balance of the gift card is not sufficient."),
+    "POINTS_NOT_ALLOWED": Answer(422, "Gift cards of this type cannot be bought with points."),
+    "POINTS_AMOUNT_MISMATCH": Answer(422, "The points are not what the gift card costs."),
+    "POINTS_EXPIRED": Answer(422, "The points have expired."),
+    "INSUFFICIENT_POINTS": Answer(422, "The customer does not have enough points."),
     "BALANCE_NOT_ZERO": Answer(422, "The gift card still has a balance."),
     # The service
     "OVERLOADED": Answer(503, "The service is busy. Please try again."),
