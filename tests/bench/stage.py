@@ -20,6 +20,7 @@ from tests.bench.load import METHODS, ROOT, BenchError
 from tests.bench.machine import cpu_seconds
 from tests.bench.python_loadgen import card_code, lookup, redemption
 from tests.bench.seeding import seed_cards
+from tests.compat.stage import ShimServer
 from tests.grpc_server import TOKEN, GrpcServer, keys_in
 from tests.postgres import PostgresServer, start_postgres
 from tests.processes import Watchdog, kill_family
@@ -87,6 +88,16 @@ class Stage(ExitStack):
         return Target(
             address, cards, {"server": lambda: cpu_seconds(process_id), **more}, process_id
         )
+
+    def shim(self, service: Target) -> Target:
+        """The shim before a service; whatever the two use is the server's share."""
+        self._say("Starting the shim")
+        folder = self._directory / "shim"
+        folder.mkdir()
+        shim = self.enter_context(ShimServer(service.address, folder))
+        address, process_id = shim.start(), shim.process_id
+        cpu = {"server": lambda: cpu_seconds(process_id) + service.cpu["server"]()}
+        return Target(address, service.cards, cpu, process_id)
 
     def echo(self, like: Target, workers: int = 1) -> Target:
         """The echo server, whose answers are as long as those that `like` really gives."""
