@@ -14,8 +14,16 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from compat_http import docs, openapi, strict_json
-from compat_http.dialect import Dialect, LegacyRequest, Reply, Rpc, UpstreamRefusal, ending
-from compat_http.dialects import retail7
+from compat_http.dialect import (
+    Dialect,
+    LegacyRequest,
+    Reply,
+    Rpc,
+    UpstreamRefusal,
+    credential_of,
+    ending,
+)
+from compat_http.dialects import cp_extender, retail7
 from compat_http.edge import Edge
 from compat_http.engine import Call, Engine
 from compat_http.records import Exchange, Store
@@ -26,7 +34,7 @@ from compat_http.upstream import TransportError, Upstream
 logger = logging.getLogger("giftcard.shim")
 
 #: Every dialect is built from the settings.
-BUILDERS: Final[tuple[Callable[[Settings], Dialect], ...]] = (retail7.build,)
+BUILDERS: Final[tuple[Callable[[Settings], Dialect], ...]] = (retail7.build, cp_extender.build)
 
 _READY_TIMEOUT_SECONDS: Final = 1.0
 
@@ -81,7 +89,10 @@ class Shim:
                     request=request.document,
                     answer=reply.document,
                     redaction=self._redactions[call.dialect.name],
-                    secrets=(trace.code, *secrets_of(call.dialect.credentials(request))),
+                    secrets=(
+                        trace.code,
+                        *secrets_of(credential_of(call.dialect, call.route, request)),
+                    ),
                 )
             )
         except Exception:

@@ -136,7 +136,8 @@ class Route:
     """One method on one path.  `path` may hold parameters: /Giftcard/{card_id}/BalanceCheck.
 
     `changes_state` matters for GET: HEAD and prefetches are refused then.  `public` routes need no
-    credential.  The rest describes the route in OpenAPI.
+    credential; `credentials` stands for the dialect's own where one route brings them in another
+    way.  The rest describes the route in OpenAPI.
     """
 
     method: str
@@ -146,6 +147,7 @@ class Route:
     operation: Callable[[LegacyRequest, Any], Operation]
     changes_state: bool = True
     public: bool = False
+    credentials: Callable[[LegacyRequest], str] | None = None
     reads_body: bool = True
     parameters: tuple[Mapping[str, Any], ...] = ()
     request_schema: Mapping[str, Any] | None = None
@@ -182,6 +184,12 @@ class Dialect:
     secret_members: frozenset[str] = frozenset()
     case_insensitive: bool = False
     repairs_commas: bool = False
+
+
+def credential_of(dialect: Dialect, route: Route | None, request: LegacyRequest) -> str:
+    """The caller's credential on this route; "" for none."""
+    own = None if route is None else route.credentials
+    return (own or dialect.credentials)(request)
 
 
 def authorization_header(request: LegacyRequest) -> str:

@@ -24,6 +24,7 @@ from compat_http.dialect import (
     Reply,
     Route,
     UpstreamRefusal,
+    credential_of,
 )
 from compat_http.engine import Call, Engine
 from compat_http.strict_json import JsonError
@@ -99,7 +100,9 @@ class Endpoint:
             reply = self._dialect.refuse(request, refusal, self._dialect.config)
         else:
             assert call.route is not None
-            authorization = "" if call.route.public else self._dialect.credentials(request)
+            authorization = (
+                "" if call.route.public else credential_of(self._dialect, call.route, request)
+            )
             if authorization or call.route.public:
                 reply = await self._engine.run(call, request, authorization)
             else:

@@ -51,6 +51,56 @@ class Retail7Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CpSettings:
+    """GIFTCARD_CP_<NAME>, for CP Extender."""
+
+    budget_milliseconds: int = 8000
+    """How long a shop waits: an answer is given within this time."""
+
+    gift_card_codes: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: {"GIFT": "GC"} says which program a GiftCardCode is.  Others are a program's own id."""
+
+    reserved_id_prefix: str = "99-"
+    """Start of the ids that ReserveIds gives."""
+
+    reserved_id_digits: int = 17
+    """How many random digits follow it."""
+
+    assigned_id_prefix: str = "WEB-"
+    """Start of the id of a card that is created without one."""
+
+    assigned_id_digits: int = 16
+    """How many random digits follow it."""
+
+    single_reservation_seconds: int = 3600
+    """How long an id of RequestType single is reserved."""
+
+    store_id: str = "99"
+    """StrId in Connection/Status, as are the next four."""
+
+    drawer_id: str = "99"
+    """DrwId."""
+
+    user_id: str = "Z"
+    """UsrId."""
+
+    gift_card_product_type: str = "giftvoucher"
+    """MgGcProductType."""
+
+    gift_card_item: str = "GIFTCARD"
+    """CpGcItemNo."""
+
+    version: str = "1.0.0.0"
+    """What Connection/GetVersion answers."""
+
+    login_password_member: str = "Password"  # noqa: S105 - the name of a member
+    """The member of SSO/Login that brings the assigned token.  The vendor prints none."""
+
+    login_token_member: str = "Token"  # noqa: S105 - the name of a member
+    """The member of its answer that has the token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Each field is GIFTCARD_<NAME>; those of a dialect have its name in front."""
 
@@ -94,6 +144,7 @@ class Settings:
     """How long the log keeps an exchange."""
 
     retail7: Retail7Settings = field(default_factory=Retail7Settings)
+    cp: CpSettings = field(default_factory=CpSettings)
 
     @property
     def production(self) -> bool:

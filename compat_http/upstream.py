@@ -12,6 +12,7 @@ from typing import Any, Final
 import grpc
 from giftcard.v1 import (
     admin_service_pb2,
+    customer_service_pb2,
     gift_card_service_pb2,
     location_service_pb2,
     program_service_pb2,
@@ -51,8 +52,8 @@ class Method:
 
 def _methods() -> dict[str, Method]:
     files = (
-        gift_card_service_pb2, program_service_pb2, location_service_pb2, admin_service_pb2,
-        health_pb2,
+        gift_card_service_pb2, customer_service_pb2, program_service_pb2, location_service_pb2,
+        admin_service_pb2, health_pb2,
     )  # fmt: skip
     found: dict[str, Method] = {}
     for file in files:

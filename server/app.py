@@ -15,7 +15,13 @@ from grpc_reflection.v1alpha import reflection
 from server.domain.ids import shard_bits_of
 from server.ledger import BatchProcessor, Ledger
 from server.ledger.reader import Reader
-from server.rpc import admin_service, gift_card_service, location_service, program_service
+from server.rpc import (
+    admin_service,
+    customer_service,
+    gift_card_service,
+    location_service,
+    program_service,
+)
 from server.rpc.access_log import AccessLog
 from server.rpc.bridge import Bridge
 from server.rpc.calls import Edge, Rpc, UnknownMethods
@@ -131,6 +137,13 @@ class Server:
         )
         self._services: dict[str, _Service] = {
             gift_card_service.SERVICE: gift_card_service.GiftCardService(
+                self._bridge,
+                directory,
+                keys,
+                clock=now,
+                reserve_codes_max=settings.reserve_codes_max,
+            ),
+            customer_service.SERVICE: customer_service.CustomerService(
                 self._bridge, directory, keys, clock=now
             ),
             program_service.SERVICE: program_service.ProgramService(

@@ -9,7 +9,7 @@ The credentials are printed in the documentation, so they must never be reachabl
 see `refuse_exposure`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from server.domain import code as codes
 from server.domain import commands as c
 from server.domain.model import Program, TransactionState
 from server.ledger import Answer, BatchProcessor
+from server.rpc.sealed_codes import code_material
 from server.secrets import SecretKeys, hash_password, token_hash
 from server.settings import Settings, SettingsError, is_loopback
 from server.storage import directory, queries
@@ -295,7 +296,9 @@ class _Loader:
                 c.Context(card.location),
                 self._locations[card.location],
                 self._now,
-                material=self._material(caller, card.code, normalized),
+                material=replace(
+                    code_material(self._keys, caller, card.code), card_id=self._new_id()
+                ),
                 aliases={oldest: tuple(others)} if others else {},
             )
         )
@@ -303,16 +306,6 @@ class _Loader:
     def _hashes(self, caller: c.Caller, normalized: str) -> list[str]:
         hashes = self._keys.code_hashes_all_versions(caller.merchant_id, caller.book, normalized)
         return [value.hex() for value in hashes]
-
-    def _material(self, caller: c.Caller, code: str, normalized: str) -> c.CodeMaterial:
-        card_id = self._new_id()
-        return c.CodeMaterial(
-            card_id,
-            self._keys.code_hash(caller.merchant_id, caller.book, normalized),
-            self._keys.encrypt_code(code, card_id.encode()),
-            codes.last_four(normalized),
-            self._keys.current_version,
-        )
 
 
 def _stored(client: DemoClient) -> access.StoredSecret:

@@ -55,6 +55,8 @@ class Settings:
     batch_limit: int = 128
     """Commands that share one COMMIT at most."""
 
+    reserve_codes_max: int = 500
+    """Codes that one ReserveCodes makes at most, up to 5000."""
     request_bytes_max: int = 65536
     """Largest request message."""
 
@@ -95,6 +97,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
+#: One transaction writes them all while others wait.
+_RESERVE_CODES_LIMIT = 5000
+
 #: Read by the command line as a client, not by the server.
 _OF_THE_CLIENT = frozenset({"GIFTCARD_TOKEN", "GIFTCARD_SERVER"})
 
@@ -128,6 +133,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError("GIFTCARD_PROFILE must be development or production.")
     if settings.workers > 1 and settings.database_url.startswith("sqlite"):
         raise SettingsError("GIFTCARD_WORKERS above 1 needs PostgreSQL: SQLite has one process.")
+    if settings.reserve_codes_max > _RESERVE_CODES_LIMIT:
+        raise SettingsError(f"GIFTCARD_RESERVE_CODES_MAX must be at most {_RESERVE_CODES_LIMIT}.")
     for name, address in (
         ("GIFTCARD_GRPC_ADDRESS", settings.grpc_address),
         ("GIFTCARD_HTTP_ADDRESS", settings.http_address),

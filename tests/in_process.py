@@ -4,7 +4,7 @@ For subjects that run in the test's own process; a server behind gRPC has its ow
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -64,8 +64,11 @@ class Translator:
     def envelope(self, request: o.Request, received_time: int) -> c.Envelope:
         operation = request.operation
         material = None
+        reserved: tuple[c.CodeMaterial, ...] = ()
         if isinstance(operation, (o.Create, o.Issue)):
             material = self._material(request, operation)
+        elif isinstance(operation, o.Reserve):
+            reserved = tuple(self._code_material(request, card) for card in operation.cards)
         return c.Envelope(
             self.caller(request),
             request.id,
@@ -73,6 +76,7 @@ class Translator:
             location=self.location,
             received_time=received_time,
             material=material,
+            reserved=reserved,
             pins=self._pins(request),
         )
 
@@ -92,10 +96,12 @@ class Translator:
         return c.CardRef(code_hash=self.code_hash(request, card).hex())
 
     def _material(self, request: o.Request, operation: o.Create | o.Issue) -> c.CodeMaterial:
-        code_hash = self.code_hash(request, operation.card)
         pin_hash = None if operation.pin is None else hash_pin(operation.pin)
-        last_four = operation.card[-4:]
-        return c.CodeMaterial(self.new_id(), code_hash, b"sealed", last_four, 1, pin_hash)
+        material = self._code_material(request, operation.card)
+        return replace(material, card_id=self.new_id(), pin_hash=pin_hash)
+
+    def _code_material(self, request: o.Request, card: str) -> c.CodeMaterial:
+        return c.CodeMaterial("", self.code_hash(request, card), b"sealed", card[-4:], 1)
 
     def _pins(self, request: o.Request) -> dict[c.CardRef, str]:
         operation = request.operation
@@ -125,11 +131,21 @@ class Translator:
 
         match op:
             case o.Create():
-                return c.CreateGiftCard(op.program, card(op.card).code_hash, _policy(op))
+                code_hash = card(op.card).code_hash
+                return c.CreateGiftCard(
+                    op.program, code_hash, _policy(op), require_reserved_code=op.reserved
+                )
+            case o.Reserve():
+                return c.ReserveCodes(op.program, len(op.cards), "agency", "", op.seconds)
+            case o.Release():
+                name = self.transactions.get(op.of, _UNKNOWN_ID) if op.of else ""
+                return c.ReleaseCodes(name, tuple(card(handle).code_hash for handle in op.cards))
             case o.Issue():
                 return c.IssueGiftCard(
                     op.program, card(op.card).code_hash, _policy(op), c.Amount(op.amount, op.unit),
-                    Origin[op.origin], op.tranche_until,
+                    Origin.POINTS if op.points else Origin[op.origin], op.tranche_until,
+                    require_reserved_code=op.reserved, require_customer=op.customer is not None,
+                    points=op.points,
                 )  # fmt: skip
             case o.Activate():
                 value = c.Amount(op.amount, op.unit)
@@ -137,6 +153,14 @@ class Translator:
             case o.Load():
                 value = c.Amount(op.amount, op.unit)
                 return c.LoadGiftCard(card(op.card), value, Origin[op.origin], op.tranche_until)
+            case o.NewCustomer():
+                return c.CreateCustomer(op.customer)
+            case o.Earn():
+                return c.EarnPoints(op.customer, op.points, op.until)
+            case o.AdjustPoints():
+                return c.AdjustPoints(op.customer, op.points)
+            case o.HoldPoints():
+                return c.AuthorizePoints(op.customer, op.points, op.partial, op.seconds)
             case o.Redeem():
                 value = c.Amount(op.amount, op.unit)
                 return c.RedeemGiftCard(card(op.card), value, op.partial)
@@ -205,19 +229,23 @@ class Translator:
         result = record.result
         if isinstance(request.operation, (o.Create, o.Issue)):
             self.handles[result.cards[0].id] = (request.operation.card, request.book)
-        if isinstance(request.operation, o.Authorize) and record.hold_id:
+        if isinstance(request.operation, o.NewCustomer):
+            self.handles[result.cards[0].id] = (request.operation.customer, request.book)
+        if isinstance(request.operation, (o.Authorize, o.HoldPoints)) and record.hold_id:
             self.holds[request.id] = record.hold_id
         if looking:
             return o.Outcome(found=found, approved=record.approved, transaction_id=record.id)
         plan: Any = result.extras.get("plan", ())
         shortfall: Any = result.extras.get("shortfall", 0)
         reversal: Any = result.extras.get("outcome")
+        codes: Any = result.extras.get("count", result.extras.get("released"))
         return o.Outcome(
             approved=record.approved,
             hold_state=HoldState(result.hold.state).name if result.hold else None,
             reversal=reversal,
             shortfall=shortfall,
             plan=tuple((self.handles[part["card_id"]][0], part["amount"]) for part in plan),
+            codes=codes,
             replayed=replayed,
             hold_id=record.hold_id,
             transaction_id=record.id,
@@ -236,6 +264,7 @@ def _policy(operation: o.Create | o.Issue) -> c.Policy:
         max_balance=_dollars(operation.max_balance),
         valid_from=operation.valid_from,
         valid_until=operation.valid_until,
+        customer=getattr(operation, "customer", None) or "",
     )
 
 

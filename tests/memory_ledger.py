@@ -106,6 +106,8 @@ class MemoryLedger:
         for card in decision.cards:
             record.entries.append(EntryRow(card.id, card.cell, 0, 0, 0, card.state, "", ""))
             record.result.cards.append(view_card(card, now))
+        for code, _ in decision.new_codes:
+            code.reservation_id = record.id
         record.new_holds = [hold for _, hold in decision.new_holds]
         self.world.add_record(record)
         return record

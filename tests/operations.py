@@ -72,12 +72,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Create(Operation):
+    """`reserved` requires that the code of this card was reserved; in `Issue`, `customer` is one
+    who must be known, and whose `points` pay."""
+
     card: str
     program: str = "GC"
     pin: str | None = None
     max_balance: int | None = None
     valid_from: str | None = None
     valid_until: str | None = None
+    reserved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,26 @@ class Issue(Operation):
     max_balance: int | None = None
     valid_from: str | None = None
     valid_until: str | None = None
+    reserved: bool = False
+    customer: str | None = None
+    points: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve(Operation):
+    """Codes for these cards to come. `seconds` None keeps them for ever."""
+
+    cards: tuple[str, ...]
+    seconds: int | None = None
+    program: str = "GC"
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Operation):
+    """`of` is the request that reserved; without it `cards` names the codes."""
+
+    of: str = ""
+    cards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +182,37 @@ class Update(Operation):
 
 def update(card: str, **changes: object) -> Update:
     return Update(card, tuple(sorted(changes.items())))
+
+
+# Customers: a handle names one, and their points are figures as a card's are.
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustomer(Operation):
+    customer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Earn(Operation):
+    customer: str
+    points: int
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustPoints(Operation):
+    customer: str
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPoints(Operation):
+    """`points` None holds all that are available."""
+
+    customer: str
+    points: int | None
+    partial: bool = False
+    seconds: int | None = None
 
 
 # Spending. A hold is named by the request that opened it.
@@ -251,7 +306,8 @@ class Outcome:
     """What a caller heard. `reason` is None where the answer is yes.
 
     Ids and what an answer showed of the cards are not compared: nobody can predict the former,
-    and a replay may show a card as it was decided or as it is now.
+    and a replay may show a card as it was decided or as it is now. `codes` are those that were
+    reserved or released.
     """
 
     reason: str | None = None
@@ -261,6 +317,7 @@ class Outcome:
     shortfall: int = 0
     found: str | None = None
     plan: tuple[tuple[str, int], ...] = ()
+    codes: int | None = None
     replayed: bool = False
     hold_id: str | None = field(default=None, compare=False)
     transaction_id: str | None = field(default=None, compare=False)

@@ -26,7 +26,15 @@ from tests.operations import DAY, CardFigures, CardKey, Clock, Request
 from tests.programs import PROGRAMS
 from tests.rpc.edge_stage import START, Client, Heard
 from tests.rpc.server_thread import ServerThread, keys_in, principal
-from tests.rpc.translator import UNKNOWN_ID, Translator, figures, micros, to_program
+from tests.rpc.translator import (
+    UNKNOWN_ID,
+    Translator,
+    figures,
+    handle_of,
+    micros,
+    points,
+    to_program,
+)
 
 _SCOPES: Final = "READ SELL REDEEM REFUND ADJUST CONFIGURE"
 #: Their methods need a scope that also lets a client undo what others did. So every client has
@@ -193,10 +201,14 @@ class RpcSubject:
     def inspect(self, now: int) -> dict[CardKey, CardFigures]:
         handles = self.translator.handles
         shown: dict[CardKey, CardFigures] = {}
-        for book in sorted({book for _, book in handles.values()}):
+        customers = self.translator.customers
+        for book in sorted({book for _, book in (*handles.values(), *customers)}):
             listed = self._read(v1.ListGiftCardsRequest(page_size=1000), book, now)
             for card in listed.gift_cards:
                 assert handles[card.name][1] == book
                 shown[handles[card.name]] = figures(card)
-        assert len(shown) == len(handles), "a card is missing"
+            known = self._read(v1.ListCustomersRequest(page_size=1000), book, now)
+            for customer in known.customers:
+                shown[handle_of(customer), book] = points(customer)
+        assert len(shown) == len(handles) + len(customers), "a card or customer is missing"
         return shown

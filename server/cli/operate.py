@@ -142,7 +142,10 @@ _BOOKS = {1: "live", 2: "training"}
 
 
 def _totals(report: "Report") -> list[dict[str, Any]]:
-    names = ("clearing", "promo_expense", "opening", "adjustment", "breakage", "receivable")
+    names = (
+        "clearing", "promo_expense", "points_exchange", "opening", "adjustment", "breakage",
+        "receivable",
+    )  # fmt: skip
     return [
         {
             "merchant": merchant,

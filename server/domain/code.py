@@ -6,6 +6,7 @@ program's `CodeFormat`. *Given* codes come from a merchant's own stock or a lega
 comes in as an argument. This module must not know about storage, hashing or cards.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -17,6 +18,8 @@ CODE_LENGTH_MAX: Final = 40
 PREFIX_LENGTH_MAX: Final = 16
 _POSSIBILITIES_MIN: Final = 2**40
 _DRAWS_MAX: Final = 1000
+
+_PREFIX: Final = re.compile(r"(?:[0-9A-Z]+-?)*")
 
 _DIGITS: Final = "0123456789"
 _UPPER_CASE: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -67,7 +70,8 @@ class CodeFormat:
     """How a program's codes look: prefix, then random symbols, then perhaps a check symbol.
 
     Attributes:
-        prefix: 0 to 16 characters 0-9 and A-Z, public.
+        prefix: 0 to 16 characters, public: 0-9 and A-Z, with single hyphens after some of them
+            where a person should see them (``WEB-``). No rule but the spelling knows hyphens.
         alphabet: the symbols of the random part.
         length: number of random symbols, without prefix and check symbol.
         check: LUHN needs the DIGITS alphabet and covers all digits, those of the prefix too.
@@ -86,8 +90,10 @@ class CodeFormat:
     check: CodeCheck = CodeCheck.CROCKFORD
 
     def __post_init__(self) -> None:
-        if not set(self.prefix) <= set(CodeAlphabet.ALPHANUMERIC.value):
-            raise CodeFormatError("Code prefix must consist of 0-9 and A-Z.")
+        if not _PREFIX.fullmatch(self.prefix):
+            raise CodeFormatError(
+                "Code prefix must consist of 0-9 and A-Z, with single hyphens between or after."
+            )
         if len(self.prefix) > PREFIX_LENGTH_MAX:
             raise CodeFormatError(f"Code prefix is longer than {PREFIX_LENGTH_MAX} characters.")
         if self.length < 1 or self.total_length > CODE_LENGTH_MAX:
@@ -103,9 +109,14 @@ class CodeFormat:
                 raise CodeFormatError("A Crockford check symbol cannot cover a prefix with U.")
 
     @property
+    def start(self) -> str:
+        """The prefix as it stands in a normalized code: without its hyphens."""
+        return self.prefix.replace("-", "")
+
+    @property
     def total_length(self) -> int:
-        """Number of characters of a whole code, prefix and check symbol included."""
-        return len(self.prefix) + self.length + (self.check is not CodeCheck.NONE)
+        """Number of characters of a whole normalized code, prefix and check symbol included."""
+        return len(self.start) + self.length + (self.check is not CodeCheck.NONE)
 
 
 DEFAULT_CODE_FORMAT: Final = CodeFormat()
@@ -197,11 +208,12 @@ def _check_symbol(text: str, check: CodeCheck) -> str:
 
 def has_shape(code: str, code_format: CodeFormat) -> bool:
     """Tells whether a normalized code has the prefix, length and symbols of a format."""
-    body_end = len(code_format.prefix) + code_format.length
+    start = code_format.start
+    body = code[len(start) : len(start) + code_format.length]
     return (
         len(code) == code_format.total_length
-        and code.startswith(code_format.prefix)
-        and set(code[len(code_format.prefix) : body_end]) <= set(code_format.alphabet.value)
+        and code.startswith(start)
+        and set(body) <= set(code_format.alphabet.value)
     )
 
 
@@ -213,7 +225,7 @@ def check_symbol_ok(code: str, code_format: CodeFormat) -> bool:
     """
     if not has_shape(code, code_format):
         return False
-    covered = code[: len(code_format.prefix) + code_format.length]
+    covered = code[: len(code_format.start) + code_format.length]
     return code[len(covered) :] == _check_symbol(covered, code_format.check)
 
 
@@ -226,7 +238,7 @@ def corrected(code: str, code_format: CodeFormat) -> str | None:
     """
     if code_format.alphabet is not CodeAlphabet.CROCKFORD:
         return None
-    start = len(code_format.prefix)
+    start = len(code_format.start)
     candidate = code[:start] + code[start:].translate(_CROCKFORD_MISREADINGS)
     if candidate == code or not check_symbol_ok(candidate, code_format):
         return None
@@ -271,14 +283,14 @@ def require_generatable(code_format: CodeFormat) -> None:
     if (
         code_format.check is CodeCheck.LUHN
         and code_format.total_length in _PAYMENT_LENGTHS
-        and set(code_format.prefix) <= set(_DIGITS)
-        and _always_payment_prefix(code_format.prefix)
+        and set(code_format.start) <= set(_DIGITS)
+        and _always_payment_prefix(code_format.start)
     ):
         raise CodeFormatError("Every code of this format would look like a payment card.")
 
 
 def generate(code_format: CodeFormat, random_below: Callable[[int], int]) -> str:
-    """Returns a new normalized code.
+    """Returns a new code in the spelling to show: normalized, but for hyphens in the prefix.
 
     Draws again when the code would look like a payment card, or when its check symbol would be
     one of ``*~$=U``: not typed easily, and absent from common bar codes. This costs a fifth of
@@ -300,9 +312,9 @@ def generate(code_format: CodeFormat, random_below: Callable[[int], int]) -> str
         for _ in range(code_format.length):
             number, index = divmod(number, len(alphabet))
             symbols.append(alphabet[index])
-        covered = code_format.prefix + "".join(symbols)
+        body = "".join(symbols)
+        covered = code_format.start + body
         check_symbol = _check_symbol(covered, code_format.check)
-        code = covered + check_symbol
-        if check_symbol in _CROCKFORD and not looks_like_payment_card(code):
-            return code
+        if check_symbol in _CROCKFORD and not looks_like_payment_card(covered + check_symbol):
+            return code_format.prefix + body + check_symbol
     raise CodeFormatError("The random source yields no usable code.")

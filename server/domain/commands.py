@@ -6,9 +6,10 @@ command: a code appears as its keyed hash, and what the edge makes up (a generat
 of a new card, the PIN typed at the till) travels beside it in the `Envelope`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar
 
+from server.domain.code import CodeFormat
 from server.domain.errors import DomainError
 from server.domain.model import Book, Disposition, Kind, Origin, SpendOrder
 
@@ -81,21 +82,39 @@ class Command:
         """The cards it names.  Cards reached through a hold or transaction are found by those."""
         return ()
 
+    def customers(self) -> tuple[str, ...]:
+        """The customers who must be known, by the merchant's own numbers."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
-class CreateGiftCard(Command):
+class NewCard(Command):
+    """`code_hash` is empty where the server makes the code, then in `code_format` if given.
+
+    `points` of the policy's customer pay for the card; 0 where money does.
+    """
+
+    program: str
+    code_hash: str
+    policy: Policy
+    _: KW_ONLY
+    code_format: CodeFormat | None = None
+    require_reserved_code: bool = False
+    require_customer: bool = False
+    points: int = 0
+
+    def customers(self) -> tuple[str, ...]:
+        return (self.policy.customer,) if self.require_customer or self.points else ()
+
+
+@dataclass(frozen=True, slots=True)
+class CreateGiftCard(NewCard):
     kind = Kind.CREATE
-    program: str
-    code_hash: str
-    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
-class IssueGiftCard(Command):
+class IssueGiftCard(NewCard):
     kind = Kind.ISSUE
-    program: str
-    code_hash: str
-    policy: Policy
     amount: Amount
     origin: Origin = Origin.PAID
     tranche_valid_until: str | None = None
@@ -245,6 +264,84 @@ class CheckPin(_OneCard):
 
 
 @dataclass(frozen=True, slots=True)
+class ReserveCodes(Command):
+    """`count` as asked: how many are made is for the edge, which has a limit.
+
+    `program` may be empty where there is a `code_format`.
+    """
+
+    kind = Kind.RESERVE_CODES
+    program: str
+    count: int
+    agency: str
+    label: str = ""
+    expire_after_seconds: int | None = None
+    code_format: CodeFormat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCodes(Command):
+    """Exactly one is set: the reservation's id, or the keyed hashes of codes, as in `CardRef`."""
+
+    kind = Kind.RELEASE_CODES
+    reservation_id: str = ""
+    code_hashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CreateCustomer(Command):
+    kind = Kind.ADMIN
+    new_customer: str
+    external_reference: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneCustomer(Command):
+    customer: str
+
+    def customers(self) -> tuple[str, ...]:
+        return (self.customer,)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateCustomer(_OneCustomer):
+    """`fields` says which of the rest apply."""
+
+    kind = Kind.ADMIN
+    fields: tuple[str, ...]
+    external_reference: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarnPoints(_OneCustomer):
+    kind = Kind.EARN_POINTS
+    points: int
+    valid_until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustPoints(_OneCustomer):
+    """A signed correction: positive adds points, negative takes them."""
+
+    kind = Kind.ADJUST
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizePoints(_OneCustomer):
+    """`points` None holds all that are available."""
+
+    kind = Kind.AUTHORIZE
+    points: int | None
+    allow_partial: bool = False
+    expire_after_seconds: int | None = None
+    sale_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LookupRequest(Command):
     """What became of the envelope's request id?  `seal` makes "never seen" final."""
 
@@ -302,7 +399,10 @@ class Location:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CodeMaterial:
-    """What the edge made for a new card: identity and secrets, the latter only encrypted."""
+    """What the edge made for a new card: identity and secrets, the latter only encrypted.
+
+    A reserved code has no card yet.
+    """
 
     card_id: str
     code_hash: bytes
@@ -329,6 +429,7 @@ class Envelope:
     client_time: int | None = None
     dialect: str = ""
     material: CodeMaterial | None = None
+    reserved: tuple[CodeMaterial, ...] = ()
     pins: dict[CardRef, str] = field(default_factory=dict)
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     changes: tuple[RowChange, ...] = ()

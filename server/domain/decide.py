@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from server.domain import commands as c
-from server.domain import holds, lifecycle, reversal, spending, transfer
+from server.domain import customers, holds, lifecycle, reservations, reversal, spending, transfer
 from server.domain.decision import Decision
 from server.domain.world import World
 
@@ -40,6 +40,13 @@ RULES: Final[dict[type[c.Command], Callable[[World, c.Envelope, Any, int], Decis
     c.AdjustGiftCard: lifecycle.adjust,
     c.UpdateGiftCard: lifecycle.update,
     c.CheckPin: lifecycle.check_pin,
+    c.CreateCustomer: customers.create,
+    c.UpdateCustomer: customers.update,
+    c.EarnPoints: customers.earn,
+    c.AdjustPoints: customers.adjust,
+    c.AuthorizePoints: customers.authorize,
+    c.ReserveCodes: reservations.reserve,
+    c.ReleaseCodes: reservations.release,
     c.Administer: _administer,
 }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from server.domain.commands import CodeMaterial
-from server.domain.model import Account, Card, Hold, HoldState, Movement
+from server.domain.model import Account, Card, Code, CodeState, Hold, HoldState, Movement
 
 if TYPE_CHECKING:
     from server.domain.world import World
@@ -27,6 +27,8 @@ RECEIVABLE: Final = "receivable"
 PROMO_EXPENSE: Final = "promo_expense"
 ADJUSTMENT: Final = "adjustment"
 OPENING: Final = "opening"
+#: Points go in and money comes out, each in its own unit.
+POINTS_EXCHANGE: Final = "points_exchange"
 
 
 def clearing(location_id: str) -> str:
@@ -70,11 +72,19 @@ class HoldChange:
 
 
 @dataclass(slots=True)
+class CodeChange:
+    """A reserved code that a card takes, or, without one, that is given up."""
+
+    code: Code
+    card: Card | None = None
+
+
+@dataclass(slots=True)
 class Decision:
     """The effects of one approved command, and what its answer must say besides the cards.
 
     `cards` are those whose chains it extends; `tombstone` is a request id that must never be
-    carried out any more.
+    carried out any more.  A new card without material brings no code of its own.
     """
 
     unit: str = ""
@@ -83,7 +93,9 @@ class Decision:
     cards: list[Card] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
     card_changes: list[tuple[Card, dict[str, object]]] = field(default_factory=list)
-    new_cards: list[tuple[Card, CodeMaterial]] = field(default_factory=list)
+    new_cards: list[tuple[Card, CodeMaterial | None]] = field(default_factory=list)
+    new_codes: list[tuple[Code, CodeMaterial]] = field(default_factory=list)
+    code_changes: list[CodeChange] = field(default_factory=list)
     new_accounts: list[tuple[Card, Account]] = field(default_factory=list)
     new_holds: list[tuple[Card, Hold]] = field(default_factory=list)
     hold_changes: list[HoldChange] = field(default_factory=list)
@@ -115,6 +127,10 @@ def apply(decision: Decision, world: "World", now: int) -> None:
     """Carries the effects out.  Raises AssertionError where a rule let an impossible state by."""
     for card, material in decision.new_cards:
         world.add_card(card, material)
+    for code, _ in decision.new_codes:
+        world.codes[code.code_hash] = code
+    for taken in decision.code_changes:
+        _change_code(world, taken)
     for card, account in decision.new_accounts:
         card.accounts.append(account)
     for card, hold in decision.new_holds:
@@ -134,6 +150,16 @@ def apply(decision: Decision, world: "World", now: int) -> None:
         card.update_time = now
         for account in card.accounts:
             assert 0 <= account.held <= account.balance <= BALANCE_MAX, "account out of bounds"
+
+
+def _change_code(world: "World", change: CodeChange) -> None:
+    code = change.code
+    assert code.card_id is None, "a code belongs to one card"
+    if change.card is None:
+        code.state = CodeState.RELEASED
+        return
+    code.state, code.card_id = CodeState.USED, change.card.id
+    world.card_by_code[code.code_hash] = change.card.id
 
 
 def _hold_back(card: Card, hold: Hold) -> None:

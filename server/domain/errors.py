@@ -18,7 +18,11 @@ MESSAGES: Final[dict[str, str]] = {
     "MERCHANT_NOT_FOUND": "No merchant has this name.",
     "API_CLIENT_NOT_FOUND": "No API client has this name.",
     "CREDENTIAL_NOT_FOUND": "No credential has this name.",
+    "CUSTOMER_NOT_FOUND": "No customer has this number.",
+    "CODE_RESERVATION_NOT_FOUND": "No reservation of codes has this name.",
     "CODE_EXISTS": "Another gift card already has this code. Choose another code.",
+    "CODE_NOT_RESERVED": "This code is not reserved. Reserve codes first, or choose another.",
+    "CODE_NOT_STORED": "The code of this gift card is not stored, so it cannot be printed.",
     "RESOURCE_EXISTS": "A resource with this name exists already.",
     "REQUEST_ID_REUSED": (
         "This request id was used for another request. Send a new request id, or the first request."
@@ -50,6 +54,10 @@ MESSAGES: Final[dict[str, str]] = {
     "MAX_BALANCE_EXCEEDED": "The gift card would hold more than its maximum balance.",
     "INSUFFICIENT_FUNDS": "The available balance does not cover the amount.",
     "NO_BALANCE": "The gift card has no balance available.",
+    "POINTS_NOT_ALLOWED": "Cards of this program cannot be bought with points.",
+    "POINTS_AMOUNT_MISMATCH": "The points are not what the amount costs in this program.",
+    "INSUFFICIENT_POINTS": "The customer has fewer points available than that.",
+    "POINTS_EXPIRED": "The points would have expired already.",
     "BALANCE_NOT_ZERO": "The gift card still has a balance. Say what shall become of it.",
     "HELD_BY_OTHER": "The whole gift card is held by another client.",
     "OPEN_HOLDS": "The gift card has open holds. Capture or void them first.",

@@ -41,17 +41,39 @@ def authorize(world: World, envelope: Envelope, command: AuthorizeGiftCard, now:
     if not card.partial_redeem_allowed and approved != card.balance(now):
         raise Refused("PARTIAL_REDEEM_NOT_ALLOWED", balance_minor_units=card.balance(now))
     decision = Decision(unit=card.unit, requested=requested, approved=approved, cards=[card])
-    release_expired(decision, card, now)
     rules.forget_pin_failures(decision, card)
-    seconds = command.expire_after_seconds or program.hold_seconds
+    open_hold(
+        world, envelope, decision, card,
+        seconds=command.expire_after_seconds or program.hold_seconds,
+        exclusive=command.exclusive, sale_reference=command.sale_reference, now=now,
+    )  # fmt: skip
+    return decision
+
+
+def open_hold(
+    world: World,
+    envelope: Envelope,
+    decision: Decision,
+    card: Card,
+    *,
+    seconds: int,
+    exclusive: bool,
+    sale_reference: str,
+    now: int,
+) -> None:
+    """Keeps what was approved, which is known to be available."""
+    release_expired(decision, card, now)
+    requested, approved = decision.requested, decision.approved
+    assert requested is not None
+    assert approved is not None
     hold = Hold(
         id=world.new_id(now, card.id),
         card_id=card.id,
-        client_id=caller.client_id,
+        client_id=envelope.caller.client_id,
         requested=requested,
         authorized=approved,
-        exclusive=command.exclusive,
-        sale_reference=command.sale_reference,
+        exclusive=exclusive,
+        sale_reference=sale_reference,
         expire_time=now + seconds * 1_000_000,
         create_time=now,
         lines=[
@@ -62,7 +84,6 @@ def authorize(world: World, envelope: Envelope, command: AuthorizeGiftCard, now:
     )
     decision.new_holds.append((card, hold))
     decision.hold = hold
-    return decision
 
 
 def _require_open(hold: Hold, now: int) -> None:

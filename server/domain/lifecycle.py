@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from server.domain import rules
+from server.domain import points, reservations, rules
 from server.domain.commands import (
     ActivateGiftCard,
     AdjustGiftCard,
@@ -14,6 +14,7 @@ from server.domain.commands import (
     LoadGiftCard,
     Location,
     LockGiftCard,
+    NewCard,
     Policy,
     UnlockGiftCard,
     UpdateGiftCard,
@@ -22,6 +23,7 @@ from server.domain.decision import (
     ADJUSTMENT,
     BREAKAGE,
     OPENING,
+    POINTS_EXCHANGE,
     PROMO_EXPENSE,
     Decision,
     clearing,
@@ -43,17 +45,22 @@ from server.domain.world import World
 Value = TypeVar("Value")
 
 
-def _new_card(world: World, envelope: Envelope, program: Program, now: int) -> Card:
-    command = envelope.command
-    assert isinstance(command, (CreateGiftCard, IssueGiftCard))
+def _new_card(
+    world: World, envelope: Envelope, command: NewCard, program: Program, now: int
+) -> Decision:
+    """A decision that makes the card, as yet for sale and without value."""
+    for customer in command.customers():
+        world.wallet(envelope.caller, customer)
     material = envelope.material
     assert material is not None, "a new card needs the edge's material"
     if program.retired:
         raise Refused("PROGRAM_RETIRED")
-    if world.card_id_of_code(command.code_hash or material.code_hash.hex()) is not None:
+    made = "" if command.code_hash else material.code_hash.hex()
+    # A code that somebody names may be reserved for just this; one that the server makes may not.
+    if world.card_id_of_code(command.code_hash or made) or (made and world.code(made)):
         raise Rejected("CODE_EXISTS")
     policy = command.policy
-    return Card(
+    card = Card(
         id=material.card_id,
         cell=envelope.caller.cell,
         merchant_id=envelope.caller.merchant_id,
@@ -82,6 +89,10 @@ def _new_card(world: World, envelope: Envelope, program: Program, now: int) -> C
         labels=dict(policy.labels),
         is_new=True,
     )
+    decision = Decision(unit=card.unit, cards=[card])
+    taken = reservations.take(world, decision, command, card, now)
+    decision.new_cards.append((card, None if taken else material))
+    return decision
 
 
 def _limit(policy: Policy, unit: str, default: int | None) -> int | None:
@@ -98,22 +109,21 @@ def _chosen(asked: Value | None, default: Value | None) -> Value | None:
 def create(world: World, envelope: Envelope, command: CreateGiftCard, now: int) -> Decision:
     """Registers a card for sale: INACTIVE, without value."""
     program = world.program(envelope.caller, command.program)
-    card = _new_card(world, envelope, program, now)
-    assert envelope.material is not None
-    return Decision(unit=card.unit, cards=[card], new_cards=[(card, envelope.material)])
+    return _new_card(world, envelope, command, program, now)
 
 
 def issue(world: World, envelope: Envelope, command: IssueGiftCard, now: int) -> Decision:
     """Creates and activates at once."""
     program = world.program(envelope.caller, command.program)
-    card = _new_card(world, envelope, program, now)
-    assert envelope.material is not None
-    decision = Decision(unit=card.unit, cards=[card], new_cards=[(card, envelope.material)])
+    decision = _new_card(world, envelope, command, program, now)
+    (card,) = decision.cards
     expire_time = rules.tranche_expire_time(command.tranche_valid_until, card.time_zone, now)
     _sell(
         world, envelope, decision, card, program, command.amount.minor_units, command.amount.unit,
-        command.origin, expire_time, now,
+        command.origin, expire_time, now, points_asked=command.points,
     )  # fmt: skip
+    if command.points:
+        points.pay(world, envelope, decision, command, now)
     return decision
 
 
@@ -149,6 +159,7 @@ def _sell(
     now: int,
     valid_from: str | None = None,
     valid_until: str | None = None,
+    points_asked: int = 0,
 ) -> None:
     changes = rules.validity(
         program,
@@ -162,6 +173,8 @@ def _sell(
     if unit != card.unit:
         raise Refused("CURRENCY_MISMATCH", card_currency=card.unit, requested_currency=unit)
     rules.require_program_amount(program, amount)
+    if points_asked:
+        points.require_price(program, amount, points_asked)
     rules.require_room(card, amount, now)
     changes |= {
         "state": CardState.ACTIVE,
@@ -182,6 +195,8 @@ def _source(envelope: Envelope, origin: Origin, paid: Movement) -> tuple[str, Mo
         return PROMO_EXPENSE, Movement.ISSUED_FREE
     if origin is Origin.IMPORT:
         return OPENING, Movement.IMPORTED
+    if origin is Origin.POINTS:
+        return POINTS_EXCHANGE, Movement.EXCHANGED
     return clearing(envelope.location.id), paid
 
 
@@ -276,17 +291,21 @@ def adjust(world: World, envelope: Envelope, command: AdjustGiftCard, now: int) 
     card = world.card(envelope.caller, command.card)
     rules.require_state(card, CardState.ACTIVE, CardState.LOCKED)
     rules.require_unit(card.unit, command.amount)
-    amount = command.amount.minor_units
+    amount, available = command.amount.minor_units, card.available(now)
+    if -amount > available:
+        raise Refused("INSUFFICIENT_FUNDS", available_minor_units=available)
+    return correct(world, card, amount, Origin.PAID, now)
+
+
+def correct(world: World, card: Card, amount: int, origin: Origin, now: int) -> Decision:
+    """Adds a positive amount, as value of that origin, or takes a negative one that is there."""
     decision = Decision(unit=card.unit, requested=amount, approved=amount, cards=[card])
     release_expired(decision, card, now)
     if amount > 0:
         rules.require_room(card, amount, now)
-        account = rules.account_for(world, decision, card, Origin.PAID, None, now)
+        account = rules.account_for(world, decision, card, origin, None, now)
         decision.move_in(account, ADJUSTMENT, amount, Movement.ADJUSTED)
         return decision
-    available = card.available(now)
-    if -amount > available:
-        raise Refused("INSUFFICIENT_FUNDS", available_minor_units=available)
     for account, part in rules.allocate(card, -amount, now):
         decision.move_out(account, ADJUSTMENT, part, Movement.ADJUSTED)
     return decision

@@ -7,6 +7,9 @@ and writes back; rules live beside it and never change them, only `decision.appl
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
+
+from server.domain.currency import POINTS
 
 
 class Book(IntEnum):
@@ -72,6 +75,17 @@ class Kind(IntEnum):
     SEAL = 18
     ADMIN = 19
     CHECK_PIN = 21
+    RESERVE_CODES = 22
+    RELEASE_CODES = 23
+    EARN_POINTS = 24
+
+
+class CodeState(IntEnum):
+    """A card has the code; a reservation keeps it; a reservation gave it up."""
+
+    USED = 1
+    RESERVED = 2
+    RELEASED = 3
 
 
 class Movement(IntEnum):
@@ -88,6 +102,8 @@ class Movement(IntEnum):
     CASHED_OUT = 9
     BREAKAGE = 10
     SHORTFALL = 11
+    EARNED = 12
+    EXCHANGED = 13
 
 
 class Disposition(IntEnum):
@@ -163,6 +179,29 @@ class Hold:
         return "G" + self.id.upper()
 
 
+@dataclass(slots=True, eq=False)
+class Code:
+    """A row of codes: that of a card, or one that was reserved for a card to come.
+
+    A reservation is named for its transaction and keeps its codes in order of `line`.  A code
+    that was reserved stays its reservation's for ever, whoever uses it later.
+    """
+
+    code_hash: str
+    card_id: str | None
+    state: CodeState
+    reservation_id: str | None = None
+    line: int | None = None
+    expire_time: int | None = None
+    is_new: bool = False
+
+    def reserved_at(self, now: int) -> bool:
+        """Whether it is kept for a card; a reservation whose time is over keeps nothing."""
+        if self.state is not CodeState.RESERVED:
+            return False
+        return self.expire_time is None or now < self.expire_time
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """One immutable version of a card type; a card keeps the version it was issued under."""
@@ -192,13 +231,23 @@ class Program:
     code_length: int = 15
     code_check: str = "CROCKFORD"
     pin_required: bool = False
+    points_per_major_unit: int = 0
+    certificate_color: str = ""
     create_time: int = 0
     update_time: int = 0
 
 
+#: What governs every customer's points.
+POINTS_PROGRAM: Final = Program("", 0, "", "", "", POINTS)
+
+
 @dataclass(slots=True, eq=False)
 class Card:
-    """A gift card as the ledger sees it: policy, life cycle, chain head and the value it holds."""
+    """A gift card as the ledger sees it: policy, life cycle, chain head and the value it holds.
+
+    A customer's points are a card too, the one with the unit POINTS and the customer's number: a
+    wallet.  It has no code and is never reached as a gift card, nor a gift card as a wallet.
+    """
 
     id: str
     cell: int
@@ -236,6 +285,10 @@ class Card:
     is_new: bool = False
     accounts: list[Account] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
+
+    @property
+    def is_wallet(self) -> bool:
+        return self.unit == POINTS
 
     def held_on(self, account: Account, now: int) -> int:
         """What live holds keep back on one account."""

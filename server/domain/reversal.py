@@ -17,6 +17,7 @@ from server.domain.model import (
     TransactionState,
 )
 from server.domain.record import PostingRow, Record
+from server.domain.reservations import give_up
 from server.domain.rules import spend_order
 from server.domain.spending import returned_by_line
 from server.domain.world import World
@@ -29,6 +30,7 @@ ALREADY_REVERSED = "ALREADY_REVERSED"
 #: Kinds that moved nothing, or whose undoing has an operation of its own.
 _NOT_REVERSIBLE = frozenset({
     Kind.REVERSE, Kind.VOID, Kind.LOCK, Kind.UNLOCK, Kind.UPDATE, Kind.ADMIN,
+    Kind.RELEASE_CODES,
 })  # fmt: skip
 
 
@@ -54,6 +56,9 @@ def reverse(world: World, envelope: Envelope, command: ReverseTransaction, now: 
     if target.kind is Kind.REFUND and _reversed_id(world, target.target_id or ""):
         # The sale was undone as a whole, this refund's part included: nothing is left to undo.
         return _outcome(decision, NOTHING_TO_REVERSE)
+    if target.kind is Kind.RESERVE_CODES:
+        give_up(decision, world.codes_of(target.id))
+        return _outcome(decision, REVERSED if decision.code_changes else NOTHING_TO_REVERSE)
     if target.kind is Kind.AUTHORIZE:
         return _void(world, decision, target, now)
     if target.kind is Kind.CREATE:
@@ -105,8 +110,9 @@ def _undo_postings(world: World, decision: Decision, target: Record, now: int) -
         left = line.amount - returned.get(line.line, 0)
         if left == 0 or line.movement is Movement.SHORTFALL:
             continue
-        moved += left
         card = world.cards[line.card_id]
+        if card.unit == target.unit:
+            moved += left
         if line.account_id == line.debit:
             account = next(a for a in card.accounts if a.id == line.account_id)
             _post(decision, target, line, line.credit, line.debit, left, account)
@@ -149,6 +155,8 @@ def _restore_states(decision: Decision, target: Record) -> None:
     """Takes back the change of life cycle that came with the money."""
     before = target.result.extras
     for card in decision.cards:
+        if card.is_wallet:
+            continue
         after = card.ledger_balance() + sum(
             posting.signed_amount() for posting in decision.postings if posting.card_id == card.id
         )

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.domain.commands import Caller, CardRef, CodeMaterial, TransactionRef
+from server.domain.currency import POINTS
 from server.domain.errors import Rejected
-from server.domain.model import Card, Hold, Program
+from server.domain.model import Card, Code, Hold, Program
 from server.domain.record import Record
 
 
@@ -21,6 +22,8 @@ def no_pins(card_id: str, pin: str, stored_hash: str) -> bool:
 class World:
     cards: dict[str, Card] = field(default_factory=dict)
     card_by_code: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, Code] = field(default_factory=dict)
+    wallets: dict[tuple[str, int, str], str] = field(default_factory=dict)
     hold_card: dict[str, str] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     programs: dict[tuple[str, str], Program] = field(default_factory=dict)
@@ -37,7 +40,19 @@ class World:
         card = self.cards.get(ref.id or self.card_id_of_code(ref.code_hash) or "")
         if card is None or card.merchant_id != caller.merchant_id or card.book != caller.book:
             raise Rejected("GIFT_CARD_NOT_FOUND")
+        if card.unit == POINTS:
+            raise Rejected("GIFT_CARD_NOT_FOUND")
         return card
+
+    def wallet_id(self, caller: Caller, customer: str) -> str | None:
+        return self.wallets.get((caller.merchant_id, int(caller.book), customer))
+
+    def wallet(self, caller: Caller, customer: str) -> Card:
+        """The customer, which is to say its points."""
+        card_id = self.wallet_id(caller, customer)
+        if card_id is None:
+            raise Rejected("CUSTOMER_NOT_FOUND", customer=f"customers/{customer}")
+        return self.cards[card_id]
 
     def card_id_of_code(self, code_hash: str) -> str | None:
         """The card with this code, whichever version of the key its hash was stored under."""
@@ -46,6 +61,18 @@ class World:
             for alias in self.aliases.get(code_hash, ()):
                 found = found or self.card_by_code.get(alias)
         return found
+
+    def code(self, code_hash: str) -> Code | None:
+        """What is known of a code, whichever version of the key its hash was stored under."""
+        for each in (code_hash, *self.aliases.get(code_hash, ())):
+            if each in self.codes:
+                return self.codes[each]
+        return None
+
+    def codes_of(self, reservation_id: str) -> list[Code]:
+        """The codes of a reservation, in the order in which they were made."""
+        found = [code for code in self.codes.values() if code.reservation_id == reservation_id]
+        return sorted(found, key=lambda code: code.line or 0)
 
     def hold(self, caller: Caller, hold_id: str) -> tuple[Card, Hold]:
         hold = self.holds.get(hold_id)
@@ -77,9 +104,12 @@ class World:
             raise Rejected("TRANSACTION_NOT_FOUND")
         return record
 
-    def add_card(self, card: Card, material: CodeMaterial) -> None:
+    def add_card(self, card: Card, material: CodeMaterial | None) -> None:
         self.cards[card.id] = card
-        self.card_by_code[material.code_hash.hex()] = card.id
+        if card.is_wallet:
+            self.wallets[card.merchant_id, int(card.book), card.customer] = card.id
+        if material is not None:
+            self.card_by_code[material.code_hash.hex()] = card.id
 
     def add_record(self, record: Record) -> None:
         self.records[record.request_key] = record

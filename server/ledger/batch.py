@@ -240,6 +240,8 @@ def _named_card(world: World, envelope: Envelope) -> str | None:
     """The card a refused command was about, so that support finds the refusal by the card."""
     for ref in envelope.command.cards():
         return ref.id or world.card_id_of_code(ref.code_hash)
+    for customer in envelope.command.customers():
+        return world.wallet_id(envelope.caller, customer)
     return None
 
 
@@ -279,7 +281,12 @@ def _remember(changes: Changes, record: Record, decision: Decision) -> None:
             changes.accounts[posting.account.id] = posting.account
     for _, account in decision.new_accounts:
         changes.accounts[account.id] = account
-    changes.codes += decision.new_cards
+    changes.codes += [(card, material) for card, material in decision.new_cards if material]
+    for code, material in decision.new_codes:
+        code.reservation_id = record.id
+        changes.new_codes.append((code, material, record))
+    for taken in decision.code_changes:
+        changes.old_codes[taken.code.code_hash] = (taken.code, record.cell)
     for card, hold in decision.new_holds:
         changes.holds[hold.id] = (hold, record.id)
         record.new_holds.append(hold)

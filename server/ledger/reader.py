@@ -85,5 +85,6 @@ def _find_cards(connection: Connection, queries: Sequence[CardQuery]) -> list[Ca
             query.caller.merchant_id,
             query.caller.book,
         )
-        found.append(card if card is not None and mine else Rejected("GIFT_CARD_NOT_FOUND"))
+        shown = card is not None and mine and not card.is_wallet
+        found.append(card if card is not None and shown else Rejected("GIFT_CARD_NOT_FOUND"))
     return found

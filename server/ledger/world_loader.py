@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 
 from server.domain.commands import (
     CaptureHold,
-    CreateGiftCard,
+    CreateCustomer,
     Envelope,
-    IssueGiftCard,
+    NewCard,
     RefundGiftCard,
+    ReleaseCodes,
+    ReserveCodes,
     ReverseTransaction,
     VoidHold,
 )
-from server.domain.model import Kind, Program
+from server.domain.model import POINTS_PROGRAM, Kind, Program
 from server.domain.record import Record
 from server.domain.world import World
 from server.ledger.intake import Request, request_key
@@ -27,7 +29,9 @@ class _Wanted:
     cells: set[int] = field(default_factory=set)
     card_ids: set[str] = field(default_factory=set)
     hashes: set[str] = field(default_factory=set)
-    new_hashes: set[str] = field(default_factory=set)
+    codes: set[str] = field(default_factory=set)
+    reservations: set[str] = field(default_factory=set)
+    customers: set[tuple[str, int, str]] = field(default_factory=set)
     holds: set[str] = field(default_factory=set)
     programs: set[tuple[str, str]] = field(default_factory=set)
 
@@ -43,7 +47,9 @@ class WorldLoader:
     ) -> None:
         self._new_id = new_id
         self._pin_matches = pin_matches
-        self._programs: dict[tuple[str, int], Program] = {}
+        self._programs: dict[tuple[str, int], Program] = {
+            (POINTS_PROGRAM.id, POINTS_PROGRAM.version): POINTS_PROGRAM
+        }
 
     def load(self, connection: Connection, requests: Sequence[Request]) -> World:
         world = World(request_key=request_key, pin_matches=self._pin_matches, new_id=self._new_id)
@@ -58,6 +64,9 @@ class WorldLoader:
             wanted.card_ids.update(entry.card_id for entry in record.entries)
             if record.kind is Kind.AUTHORIZE and record.hold_id:
                 wanted.holds.add(record.hold_id)
+            elif record.kind is Kind.RESERVE_CODES:
+                wanted.reservations.add(record.id)
+        self._load_codes(connection, world, wanted, cells)
         self._load_cards(connection, world, wanted, cells)
         self._load_followers(connection, world, targets, cells)
         self._load_programs(connection, world, wanted, cells)
@@ -82,6 +91,8 @@ class WorldLoader:
                     target_keys.add(request_key(caller, command.target.request_id))
                 else:
                     target_ids.add(command.target.id)
+            elif isinstance(command, ReleaseCodes) and command.reservation_id:
+                target_ids.add(command.reservation_id)
         found = loading.load_records(connection, "request_key", list(keys | target_keys), cells)
         if target_ids:
             found += loading.load_records(connection, "id", sorted(target_ids), cells)
@@ -92,14 +103,27 @@ class WorldLoader:
             world.records_by_id[record.id] = record
         return targets
 
+    def _load_codes(
+        self, connection: Connection, world: World, wanted: _Wanted, cells: Sequence[int]
+    ) -> None:
+        """Locks the codes that may be taken or given up: first of all, and in one order."""
+        hashes = wanted.codes | loading.codes_of_reservations(
+            connection, sorted(wanted.reservations), cells
+        )
+        for code in loading.load_codes(connection, sorted(hashes), cells):
+            world.codes[code.code_hash] = code
+            if code.card_id is not None:
+                world.card_by_code[code.code_hash] = code.card_id
+
     def _load_cards(
         self, connection: Connection, world: World, wanted: _Wanted, cells: Sequence[int]
     ) -> None:
-        hashes = sorted(wanted.hashes | wanted.new_hashes)
-        world.card_by_code = loading.card_ids_of_codes(connection, hashes, cells)
-        ids = wanted.card_ids | {
-            card_id for value, card_id in world.card_by_code.items() if value in wanted.hashes
-        }
+        named = loading.card_ids_of_codes(connection, sorted(wanted.hashes), cells)
+        world.card_by_code.update(named)
+        ids = wanted.card_ids | set(named.values())
+        if wanted.customers:
+            world.wallets = loading.wallet_ids(connection, wanted.customers, cells)
+            ids |= set(world.wallets.values())
         # Where a hold belongs never changes, so that may be read before the card is locked;
         # what became of the hold may not.
         hold_ids = sorted(wanted.holds)
@@ -149,12 +173,31 @@ def _collect(envelope: Envelope, wanted: _Wanted) -> None:
         else:
             wanted.hashes.add(ref.code_hash)
             wanted.hashes.update(envelope.aliases.get(ref.code_hash, ()))
+    for customer in command.customers():
+        _collect_customer(envelope, wanted, customer)
     if isinstance(command, (CaptureHold, VoidHold)):
         wanted.holds.add(command.hold_id)
-    elif isinstance(command, (CreateGiftCard, IssueGiftCard)):
+    elif isinstance(command, NewCard):
         wanted.programs.add((envelope.caller.merchant_id, command.program))
         if envelope.material is not None:
-            wanted.new_hashes.add(envelope.material.code_hash.hex())
+            wanted.codes.add(envelope.material.code_hash.hex())
         if command.code_hash:
-            wanted.new_hashes.add(command.code_hash)
-            wanted.new_hashes.update(envelope.aliases.get(command.code_hash, ()))
+            _collect_codes(envelope, wanted, command.code_hash)
+    elif isinstance(command, CreateCustomer):
+        _collect_customer(envelope, wanted, command.new_customer)
+    elif isinstance(command, ReserveCodes):
+        if command.program:
+            wanted.programs.add((envelope.caller.merchant_id, command.program))
+        wanted.codes.update(material.code_hash.hex() for material in envelope.reserved)
+    elif isinstance(command, ReleaseCodes):
+        _collect_codes(envelope, wanted, *command.code_hashes)
+
+
+def _collect_customer(envelope: Envelope, wanted: _Wanted, customer: str) -> None:
+    wanted.customers.add((envelope.caller.merchant_id, int(envelope.caller.book), customer))
+
+
+def _collect_codes(envelope: Envelope, wanted: _Wanted, *code_hashes: str) -> None:
+    for code_hash in code_hashes:
+        wanted.codes.add(code_hash)
+        wanted.codes.update(envelope.aliases.get(code_hash, ()))

@@ -6,7 +6,7 @@ from typing import Any, Final
 from giftcard import v1
 
 from server.domain import commands as c
-from server.domain.errors import Rejected
+from server.domain.errors import InvalidField, Rejected
 from server.domain.model import Card
 from server.domain.record import CardView
 from server.ledger.reader import CardQuery
@@ -19,6 +19,18 @@ from server.secrets import SecretKeys, new_id
 from server.storage import queries
 
 READ: Final = frozenset({"READ"})
+
+
+async def find_customer(bridge: Bridge, caller: c.Caller, name: str) -> Card:
+    """The customer's points as they stand."""
+    found = await bridge.read(
+        lambda connection: queries.customer(
+            connection, caller.merchant_id, caller.book, caller.cell, name
+        )
+    )
+    if found is None:
+        raise Rejected("CUSTOMER_NOT_FOUND", customer=f"customers/{name}")
+    return found
 
 
 class CardReads:
@@ -128,17 +140,12 @@ class CardReads:
         )
         if found is None:
             raise Rejected("HOLD_NOT_FOUND")
-        hold, unit = found
-        return render.hold_now(hold, unit, caller.merchant_id, self._clock())
+        return render.hold_now(found, caller.merchant_id, self._clock())
 
     async def _list_holds(self, request: v1.ListHoldsRequest, call: Call) -> v1.ListHoldsResponse:
         size = fields.page_size(request.page_size)
         after = self._pages.read(request, call)
-        card_id = (
-            fields.opaque_name(request.gift_card, "giftCards", "gift_card")
-            if request.gift_card
-            else None
-        )
+        card_id = await self._owner_id(request, call)
         state = fields.known_enum(request.state, range(5), "state") or None
         caller, now = call.caller, self._clock()
         holds = await self._bridge.read(
@@ -156,9 +163,24 @@ class CardReads:
         )
         merchant_id = caller.merchant_id
         return v1.ListHoldsResponse(
-            holds=[render.hold_now(hold, unit, merchant_id, now) for hold, unit in holds[:size]],
-            next_page_token=self._pages.next(request, call, [hold.id for hold, _ in holds], size),
+            holds=[render.hold_now(found, merchant_id, now) for found in holds[:size]],
+            next_page_token=self._pages.next(
+                request, call, [found.hold.id for found in holds], size
+            ),
         )
+
+    async def _owner_id(
+        self, request: v1.ListHoldsRequest | v1.ListTransactionsRequest, call: Call
+    ) -> str | None:
+        """The card to list by: the one that is named, or the points of the customer."""
+        if not request.customer:
+            if not request.gift_card:
+                return None
+            return fields.opaque_name(request.gift_card, "giftCards", "gift_card")
+        if request.gift_card:
+            raise InvalidField("customer", "Must not be set with gift_card.")
+        name = fields.chosen_name(request.customer, "customers", "customer")
+        return (await find_customer(self._bridge, call.caller, name)).id
 
     async def _get_transaction(
         self, request: v1.GetTransactionRequest, call: Call
@@ -180,11 +202,7 @@ class CardReads:
     ) -> v1.ListTransactionsResponse:
         size = fields.page_size(request.page_size)
         after = self._pages.read(request, call)
-        card_id = (
-            fields.opaque_name(request.gift_card, "giftCards", "gift_card")
-            if request.gift_card
-            else None
-        )
+        card_id = await self._owner_id(request, call)
         location = (
             fields.chosen_name(request.location, "locations", "location")
             if request.location

@@ -8,11 +8,12 @@ import re
 from datetime import date
 from typing import Final
 
-from giftcard.v1 import CallContext, Money
+from giftcard.v1 import CallContext, Money, Program
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.type import date_pb2
 
 from server.domain import calendar, currency
+from server.domain import code as codes
 from server.domain.commands import Amount
 from server.domain.errors import InvalidField
 
@@ -54,6 +55,15 @@ def amount(value: Money, present: bool, field: str, *, signed: bool = False) -> 
 
 def optional_amount(value: Money, present: bool, field: str) -> Amount | None:
     return amount(value, present, field) if present else None
+
+
+def points(value: int, field: str, *, signed: bool = False) -> int:
+    """A positive number of points (or, where `signed`, one that is not zero)."""
+    if not -currency.AMOUNT_MAX_MINOR_UNITS <= value <= currency.AMOUNT_MAX_MINOR_UNITS:
+        raise InvalidField(field, f"Must be at most {currency.AMOUNT_MAX_MINOR_UNITS}.")
+    if value == 0 or (value < 0 and not signed):
+        raise InvalidField(field, "Must not be 0." if signed else "Must be greater than 0.")
+    return int(value)
 
 
 def currency_code(value: str, field: str) -> str:
@@ -147,6 +157,38 @@ def pin(value: str, field: str) -> str:
     if not _PIN.fullmatch(value):
         raise InvalidField(field, "Must be 4 to 12 digits.")
     return value
+
+
+_ALPHABETS: Final = {
+    Program.CodeFormat.ALPHABET_UNSPECIFIED: codes.CodeAlphabet.CROCKFORD,
+    Program.CodeFormat.CROCKFORD: codes.CodeAlphabet.CROCKFORD,
+    Program.CodeFormat.DIGITS: codes.CodeAlphabet.DIGITS,
+    Program.CodeFormat.ALPHANUMERIC: codes.CodeAlphabet.ALPHANUMERIC,
+}
+_CHECKS: Final = {
+    Program.NONE: codes.CodeCheck.NONE,
+    Program.LUHN: codes.CodeCheck.LUHN,
+    Program.CROCKFORD: codes.CodeCheck.CROCKFORD,
+}
+
+
+def code_format(value: Program.CodeFormat, field: str) -> codes.CodeFormat:
+    """A format in which codes can be made that nobody guesses."""
+    alphabet = _ALPHABETS.get(value.alphabet)
+    if alphabet is None:
+        raise InvalidField(f"{field}.alphabet", "Is not a known value.")
+    plain = alphabet is codes.CodeAlphabet.ALPHANUMERIC
+    usual = codes.CodeCheck.NONE if plain else codes.CodeCheck.CROCKFORD
+    check = _CHECKS.get(value.check_digit) if value.check_digit else usual
+    if check is None:
+        raise InvalidField(f"{field}.check_digit", "Is not a known value.")
+    length = value.random_length or codes.DEFAULT_CODE_FORMAT.length
+    try:
+        made = codes.CodeFormat(value.prefix, alphabet, length, check)
+        codes.require_generatable(made)
+    except codes.CodeFormatError as error:
+        raise InvalidField(field, str(error)) from error
+    return made
 
 
 def known_enum(value: int, known: range, field: str) -> int:

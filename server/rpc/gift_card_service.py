@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from giftcard import v1
@@ -10,7 +10,6 @@ from giftcard import v1
 from server.domain import code as codes
 from server.domain import commands as c
 from server.domain.errors import InvalidField, Rejected
-from server.domain.model import Program
 from server.domain.record import Record
 from server.ledger.batch import Answer
 from server.rpc import fields, parse, render
@@ -20,6 +19,8 @@ from server.rpc.card_reads import CardReads
 from server.rpc.envelopes import Intaker
 from server.rpc.identity import Directory
 from server.rpc.outcomes import approved
+from server.rpc.reservations import Reservations
+from server.rpc.sealed_codes import code_format, code_material, open_code
 from server.secrets import SecretKeys, new_id
 from server.storage import directory as stored
 
@@ -77,6 +78,7 @@ class GiftCardService:
         keys: SecretKeys,
         *,
         clock: Callable[[], int],
+        reserve_codes_max: int,
     ) -> None:
         self._bridge = bridge
         self._directory = directory
@@ -84,6 +86,7 @@ class GiftCardService:
         self._clock = clock
         self._intaker = Intaker(directory)
         self._reads = CardReads(bridge, keys, clock=clock)
+        self._reservations = Reservations(bridge, directory, keys, self._intaker, reserve_codes_max)
 
     def rpcs(self) -> list[Rpc]:
         """Every method of the service."""
@@ -98,14 +101,14 @@ class GiftCardService:
         ]
         lookup = self._lookup_transaction
         rpcs.append(Rpc("LookupTransaction", v1.LookupTransactionRequest, lookup, frozenset()))
-        return rpcs + self._reads.rpcs()
+        return rpcs + self._reads.rpcs() + self._reservations.rpcs()
 
     def _writing(self, operation: _Operation) -> Callable[[Any, Call], Awaitable[Any]]:
         async def write(request: Any, call: Call) -> Any:
             intake = parse.Intake(self._keys, call.caller)
             command = operation.parse(request, intake)
             code = ""
-            if isinstance(command, (c.CreateGiftCard, c.IssueGiftCard)):
+            if isinstance(command, c.NewCard):
                 answer, code = await self._make_card(request, call, command, intake)
             else:
                 envelope = await self._intaker.envelope(
@@ -126,16 +129,19 @@ class GiftCardService:
         self,
         request: Any,
         call: Call,
-        command: c.CreateGiftCard | c.IssueGiftCard,
+        command: c.NewCard,
         intake: parse.Intake,
     ) -> tuple[Answer, str]:
         """Adds what a new card needs: an id, its code (given or generated) and its PIN."""
+        if command.points and "REDEEM" not in call.principal.scopes:
+            raise Rejected("SCOPE_MISSING", scope="REDEEM")
         program = await self._directory.program(call.caller.merchant_id, command.program)
         if program.pin_required and not request.pin:
             raise InvalidField("pin", "Is required by the program.")
         pin = fields.pin(request.pin, "pin") if request.pin else None
         for attempt in range(1, _GENERATED_CODE_TRIES + 1):
-            code = request.code or codes.generate(code_format(program), secrets.randbelow)
+            wanted = command.code_format or code_format(program)
+            code = request.code or codes.generate(wanted, secrets.randbelow)
             material = self._material(call.caller, code, pin)
             envelope = await self._intaker.envelope(
                 request, call, command, aliases=intake.aliases, material=material
@@ -147,8 +153,9 @@ class GiftCardService:
                 if not taken or request.code or attempt == _GENERATED_CODE_TRIES:
                     raise
                 continue
-            if answer.replayed:
-                code = await self._stored_code(call, approved(answer))
+            record = approved(answer)
+            if answer.replayed or "reservation" in record.result.extras:
+                code = await self._stored_code(call, record)
             return answer, code
         raise AssertionError("unreachable")
 
@@ -164,22 +171,16 @@ class GiftCardService:
 
     def _material(self, caller: c.Caller, code: str, pin: str | None) -> c.CodeMaterial:
         card_id = new_id(self._clock())
-        normalized = codes.normalize(code)
-        return c.CodeMaterial(
-            card_id,
-            self._keys.code_hash(caller.merchant_id, caller.book, normalized),
-            self._keys.encrypt_code(code, card_id.encode()),
-            codes.last_four(normalized),
-            self._keys.current_version,
-            self._keys.pin_hash(card_id, pin).hex() if pin else None,
-        )
+        pin_hash = self._keys.pin_hash(card_id, pin).hex() if pin else None
+        return replace(code_material(self._keys, caller, code), card_id=card_id, pin_hash=pin_hash)
 
     async def _stored_code(self, call: Call, record: Record) -> str:
         card_id = record.result.cards[0].id
-        ciphertext = await self._bridge.read(
-            lambda connection: stored.encrypted_code(connection, card_id, call.caller.cell)
+        sealed = await self._bridge.read(
+            lambda connection: stored.sealed_code(connection, card_id, call.caller.cell)
         )
-        return self._keys.decrypt_code(bytes(ciphertext), card_id.encode())
+        assert sealed is not None, "a card that was made has a code"
+        return open_code(self._keys, sealed)
 
     async def _lookup_transaction(
         self, request: v1.LookupTransactionRequest, call: Call
@@ -187,12 +188,3 @@ class GiftCardService:
         envelope = await self._intaker.envelope(request, call, c.LookupRequest(request.seal))
         answer = await self._bridge.decide(envelope)
         return render.lookup(answer.record)
-
-
-def code_format(program: Program) -> codes.CodeFormat:
-    return codes.CodeFormat(
-        program.code_prefix,
-        codes.CodeAlphabet[program.code_alphabet],
-        program.code_length,
-        codes.CodeCheck[program.code_check],
-    )

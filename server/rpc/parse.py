@@ -90,10 +90,32 @@ def _policy(request: v1.CreateGiftCardRequest | v1.IssueGiftCardRequest) -> c.Po
         request.return_allowed if request.HasField("return_allowed") else None,
         request.partial_redeem_allowed if request.HasField("partial_redeem_allowed") else None,
         fields.text(request.batch, "batch"),
-        fields.text(request.customer, "customer"),
+        _customer(request.customer, "customer"),
         fields.text(request.external_reference, "external_reference"),
         fields.labels(dict(request.labels), "labels"),
     )
+
+
+def _customer(value: str, field: str) -> str:
+    return fields.chosen_name(value, "customers", field) if value else ""
+
+
+def _new_card_terms(
+    request: v1.CreateGiftCardRequest | v1.IssueGiftCardRequest,
+) -> dict[str, Any]:
+    """What is asked of the code of a new card, given or made, and of its customer."""
+    if request.require_customer and not request.customer:
+        raise InvalidField("require_customer", "Must not be set without customer.")
+    if request.require_reserved_code and not request.code:
+        raise InvalidField("require_reserved_code", "Must not be set without code.")
+    if request.HasField("code_format") and request.code:
+        raise InvalidField("code_format", "Must not be set with code.")
+    wanted = request.HasField("code_format")
+    return {
+        "code_format": fields.code_format(request.code_format, "code_format") if wanted else None,
+        "require_reserved_code": request.require_reserved_code,
+        "require_customer": request.require_customer,
+    }
 
 
 def create(request: v1.CreateGiftCardRequest, intake: Intake) -> c.Command:
@@ -101,21 +123,31 @@ def create(request: v1.CreateGiftCardRequest, intake: Intake) -> c.Command:
         fields.chosen_name(request.program, "programs", "program"),
         intake.code(request.code, "code") if request.code else "",
         _policy(request),
+        **_new_card_terms(request),
     )
 
 
 def issue(request: v1.IssueGiftCardRequest, intake: Intake) -> c.Command:
+    points = request.points_to_redeem
+    if points:
+        fields.points(points, "points_to_redeem")
+        if not request.customer:
+            raise InvalidField("customer", "Is required where points pay.")
+        if request.origin:
+            raise InvalidField("origin", "Must not be set where points pay.")
     return c.IssueGiftCard(
         fields.chosen_name(request.program, "programs", "program"),
         intake.code(request.code, "code") if request.code else "",
         _policy(request),
         fields.amount(request.amount, request.HasField("amount"), "amount"),
-        _origin(request.origin),
+        Origin.POINTS if points else _origin(request.origin),
         fields.optional_date(
             request.tranche_expire_date,
             request.HasField("tranche_expire_date"),
             "tranche_expire_date",
         ),
+        **_new_card_terms(request),
+        points=points,
     )
 
 
@@ -321,7 +353,7 @@ def update(request: v1.UpdateGiftCardRequest, intake: Intake) -> c.Command:
         card.return_allowed if card.HasField("return_allowed") else None,
         card.partial_redeem_allowed if card.HasField("partial_redeem_allowed") else None,
         fields.text(card.batch, "gift_card.batch"),
-        fields.text(card.customer, "gift_card.customer"),
+        _customer(card.customer, "gift_card.customer"),
         fields.text(card.external_reference, "gift_card.external_reference"),
         fields.labels(dict(card.labels), "gift_card.labels"),
     )

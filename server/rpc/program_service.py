@@ -1,5 +1,6 @@
 """ProgramService: every method is parse, ask, render."""
 
+import re
 from collections.abc import Callable
 from dataclasses import fields as fields_of
 from typing import Any, Final
@@ -25,20 +26,12 @@ SERVICE: Final = "giftcard.v1.ProgramService"
 DENOMINATIONS_MAX: Final = 100
 MONTHS_MAX: Final = 1200
 DAYS_MAX: Final = 36_500
+POINTS_RATE_MAX: Final = 1_000_000
+
+_COLOR: Final = re.compile(r"(?:#[0-9A-Fa-f]{6})?")
 
 #: What an absent field means.
 _DEFAULTS: Final = {field.name: field.default for field in fields_of(Program)}
-_ALPHABETS: Final = {
-    v1.Program.CodeFormat.ALPHABET_UNSPECIFIED: "CROCKFORD",
-    v1.Program.CodeFormat.CROCKFORD: "CROCKFORD",
-    v1.Program.CodeFormat.DIGITS: "DIGITS",
-    v1.Program.CodeFormat.ALPHANUMERIC: "ALPHANUMERIC",
-}
-_CHECKS: Final = {
-    v1.Program.NONE: "NONE",
-    v1.Program.LUHN: "LUHN",
-    v1.Program.CROCKFORD: "CROCKFORD",
-}
 
 Terms = dict[str, Any]
 
@@ -117,21 +110,27 @@ def _hold_lifetime(program: v1.Program) -> Terms:
 
 
 def _code_format(program: v1.Program) -> Terms:
-    """Whether the parts fit together is the domain's to say."""
-    wanted = program.code_format
-    alphabet = _ALPHABETS.get(wanted.alphabet)
-    if alphabet is None:
-        raise InvalidField("program.code_format.alphabet", "Is not a known value.")
-    usual = "NONE" if alphabet == "ALPHANUMERIC" else "CROCKFORD"
-    check = _CHECKS.get(wanted.check_digit) if wanted.check_digit else usual
-    if check is None:
-        raise InvalidField("program.code_format.check_digit", "Is not a known value.")
+    wanted = fields.code_format(program.code_format, "program.code_format")
     return {
         "code_prefix": wanted.prefix,
-        "code_alphabet": alphabet,
-        "code_length": wanted.random_length or _DEFAULTS["code_length"],
-        "code_check": check,
+        "code_alphabet": wanted.alphabet.name,
+        "code_length": wanted.length,
+        "code_check": wanted.check.name,
     }
+
+
+def _points_rate(program: v1.Program) -> Terms:
+    rate = program.points_per_major_unit
+    if not 0 <= rate <= POINTS_RATE_MAX:
+        raise InvalidField("program.points_per_major_unit", f"Must be 0 to {POINTS_RATE_MAX}.")
+    return {"points_per_major_unit": rate}
+
+
+def _certificate_color(program: v1.Program) -> Terms:
+    color = program.certificate_color
+    if not _COLOR.fullmatch(color):
+        raise InvalidField("program.certificate_color", "Must be a colour such as #1F3A5F.")
+    return {"certificate_color": color.upper()}
 
 
 #: Field of the message -> the fields of `Program` that it sets.
@@ -151,6 +150,8 @@ _TERMS: Final[dict[str, Callable[[v1.Program], Terms]]] = {
     "hold_lifetime": _hold_lifetime,
     "code_format": _code_format,
     "pin_required": lambda program: {"pin_required": program.pin_required},
+    "points_per_major_unit": _points_rate,
+    "certificate_color": _certificate_color,
 }
 
 
@@ -196,6 +197,8 @@ def _message(program: Program) -> v1.Program:
             check_digit=v1.Program.CheckDigit.Value(program.code_check),
         ),
         pin_required=program.pin_required,
+        points_per_major_unit=program.points_per_major_unit,
+        certificate_color=program.certificate_color,
         create_time=render.timestamp(program.create_time),
         update_time=render.timestamp(program.update_time),
         etag=administration.program_etag(program),

@@ -8,18 +8,20 @@ from giftcard import v1
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import date_pb2
 
+from server.domain.currency import POINTS
 from server.domain.errors import MESSAGES
 from server.domain.lifecycle import etag
-from server.domain.model import Card, CardState, Hold, Origin, TransactionState
+from server.domain.model import Card, CardState, Origin, TransactionState
 from server.domain.record import (
     CardView,
+    EntryView,
     HoldView,
     Record,
     TrancheView,
     view_card,
     view_hold,
 )
-from server.storage.queries import Described
+from server.storage.queries import Described, FoundHold
 
 Money = v1.Money
 
@@ -69,17 +71,9 @@ def card_message(view: CardView, code: str = "") -> v1.GiftCard:
         pin_set=view.pin_set,
         code=code,
         code_last_four=view.code_last_four,
-        tranches=[
-            v1.Tranche(
-                origin=tranche.origin,  # type: ignore[arg-type]
-                balance=Money(minor_units=tranche.balance, currency_code=unit),
-                held=Money(minor_units=tranche.held, currency_code=unit),
-                expire_time=timestamp(tranche.expire_time),
-            )
-            for tranche in sorted(view.tranches, key=_spend_order)
-        ],
+        tranches=_tranches(view),
         batch=view.batch,
-        customer=view.customer,
+        customer=_name("customers/", view.customer),
         external_reference=view.external_reference,
         labels=view.labels or None,
         book=view.book,  # type: ignore[arg-type]
@@ -89,6 +83,37 @@ def card_message(view: CardView, code: str = "") -> v1.GiftCard:
         etag=etag(view.id, view.sequence),
         transaction_count=view.sequence,
     )
+
+
+def customer_message(view: CardView) -> v1.Customer:
+    """The customer whose points this card is."""
+    return v1.Customer(
+        name="customers/" + view.customer,
+        point_balance=view.balance,
+        held_points=view.held,
+        available_points=view.available,
+        tranches=_tranches(view),
+        external_reference=view.external_reference,
+        labels=view.labels or None,
+        book=view.book,  # type: ignore[arg-type]
+        create_time=timestamp(view.create_time),
+        update_time=timestamp(view.update_time),
+        etag=etag(view.id, view.sequence),
+        transaction_count=view.sequence,
+    )
+
+
+def _tranches(view: CardView) -> list[v1.Tranche]:
+    unit = view.unit
+    return [
+        v1.Tranche(
+            origin=tranche.origin,  # type: ignore[arg-type]
+            balance=Money(minor_units=tranche.balance, currency_code=unit),
+            held=Money(minor_units=tranche.held, currency_code=unit),
+            expire_time=timestamp(tranche.expire_time),
+        )
+        for tranche in sorted(view.tranches, key=_spend_order)
+    ]
 
 
 def _spend_order(tranche: TrancheView) -> tuple[int, bool]:
@@ -102,15 +127,21 @@ def card_now(card: Card, now: int) -> v1.GiftCard:
     return card_message(view_card(card, max(now, card.update_time)))
 
 
+def customer_now(wallet: Card, now: int) -> v1.Customer:
+    return customer_message(view_card(wallet, max(now, wallet.update_time)))
+
+
 def client_name(merchant_id: str, client_id: str) -> str:
     return f"merchants/{merchant_id}/apiClients/{client_id}"
 
 
-def hold_message(view: HoldView, merchant_id: str) -> v1.Hold:
+def hold_message(view: HoldView, merchant_id: str, customer: str = "") -> v1.Hold:
+    """`customer` is empty unless the hold keeps points."""
     unit = view.unit
     return v1.Hold(
         name="holds/" + view.id,
-        gift_card="giftCards/" + view.card_id,
+        gift_card="" if customer else "giftCards/" + view.card_id,
+        customer=_name("customers/", customer),
         state=view.state,  # type: ignore[arg-type]
         requested_amount=money(view.requested, unit),
         authorized_amount=money(view.authorized, unit),
@@ -126,8 +157,8 @@ def hold_message(view: HoldView, merchant_id: str) -> v1.Hold:
     )
 
 
-def hold_now(hold: Hold, unit: str, merchant_id: str, now: int) -> v1.Hold:
-    return hold_message(view_hold(hold, unit, now), merchant_id)
+def hold_now(found: FoundHold, merchant_id: str, now: int) -> v1.Hold:
+    return hold_message(view_hold(found.hold, found.unit, now), merchant_id, found.customer)
 
 
 def transaction_message(record: Record) -> v1.Transaction:
@@ -137,14 +168,8 @@ def transaction_message(record: Record) -> v1.Transaction:
         kind=record.kind,  # type: ignore[arg-type]
         state=record.state,  # type: ignore[arg-type]
         entries=[
-            v1.Entry(
-                gift_card="giftCards/" + entry.card_id,
-                sequence=entry.sequence,
-                amount=Money(minor_units=entry.amount, currency_code=unit),
-                balance_after=Money(minor_units=entry.balance_after, currency_code=unit),
-                held_after=Money(minor_units=entry.held_after, currency_code=unit),
-            )
-            for entry in record.result.entries
+            _entry(entry, card)
+            for entry, card in zip(record.result.entries, record.result.cards, strict=True)
         ],
         requested_amount=None if record.requested is None else money(record.requested, unit),
         approved_amount=None if record.approved is None else money(record.approved, unit),
@@ -159,6 +184,18 @@ def transaction_message(record: Record) -> v1.Transaction:
         effective_time=timestamp(record.effective_time),
         business_date=calendar_date(record.business_date),
         book=record.book,  # type: ignore[arg-type]
+    )
+
+
+def _entry(view: EntryView, card: CardView) -> v1.Entry:
+    unit = card.unit
+    return v1.Entry(
+        gift_card="" if unit == POINTS else "giftCards/" + card.id,
+        customer="customers/" + card.customer if unit == POINTS else "",
+        sequence=view.sequence,
+        amount=Money(minor_units=view.amount, currency_code=unit),
+        balance_after=Money(minor_units=view.balance_after, currency_code=unit),
+        held_after=Money(minor_units=view.held_after, currency_code=unit),
     )
 
 
@@ -212,8 +249,16 @@ class Answered:
     def card(self, index: int = 0) -> v1.GiftCard:
         return card_message(self.record.result.cards[index], self.code)
 
-    def cards(self) -> list[v1.GiftCard]:
-        return [card_message(view) for view in self.record.result.cards]
+    def owner(self) -> dict[str, Any]:
+        """What a hold is of: a card, or a customer with its points."""
+        view = self.record.result.cards[0]
+        if view.unit == POINTS:
+            return {"customer": customer_message(view)}
+        return {"gift_card": card_message(view)}
+
+    def owners(self) -> dict[str, Any]:
+        """All cards and customers that were touched."""
+        return _owners(self.record)
 
     def approved(self) -> v1.Money:
         return money(self.record.approved or 0, self.record.unit)
@@ -224,7 +269,19 @@ class Answered:
 
     def hold(self) -> v1.Hold | None:
         view = self.record.result.hold
-        return None if view is None else hold_message(view, self.record.merchant_id)
+        if view is None:
+            return None
+        card = self.record.result.cards[0]
+        customer = card.customer if card.unit == POINTS else ""
+        return hold_message(view, self.record.merchant_id, customer)
+
+
+def _owners(record: Record) -> dict[str, Any]:
+    views = record.result.cards
+    return {
+        "gift_cards": [card_message(view) for view in views if view.unit != POINTS],
+        "customers": [customer_message(view) for view in views if view.unit == POINTS],
+    }
 
 
 def _with_card(response: type[Any]) -> Any:
@@ -237,13 +294,20 @@ def _with_card(response: type[Any]) -> Any:
 
 
 create: Final = _with_card(v1.CreateGiftCardResponse)
-issue: Final = _with_card(v1.IssueGiftCardResponse)
 activate: Final = _with_card(v1.ActivateGiftCardResponse)
 load: Final = _with_card(v1.LoadGiftCardResponse)
 update: Final = _with_card(v1.UpdateGiftCardResponse)
 lock: Final = _with_card(v1.LockGiftCardResponse)
 unlock: Final = _with_card(v1.UnlockGiftCardResponse)
 adjust: Final = _with_card(v1.AdjustGiftCardResponse)
+
+
+def issue(answered: Answered) -> v1.IssueGiftCardResponse:
+    return v1.IssueGiftCardResponse(
+        gift_card=answered.card(),
+        customer=next(iter(answered.owners()["customers"]), None),
+        **answered.common,
+    )
 
 
 def redeem(answered: Answered) -> v1.RedeemGiftCardResponse:
@@ -259,7 +323,7 @@ def redeem_many(answered: Answered) -> v1.RedeemGiftCardsResponse:
     unit = answered.record.unit
     plan: Any = answered.record.result.extras["plan"]
     return v1.RedeemGiftCardsResponse(
-        gift_cards=answered.cards(),
+        gift_cards=answered.owners()["gift_cards"],
         plan=[
             v1.RedeemGiftCardsResponse.PlanLine(
                 gift_card="giftCards/" + line["card_id"],
@@ -275,7 +339,7 @@ def redeem_many(answered: Answered) -> v1.RedeemGiftCardsResponse:
 
 
 def refund(answered: Answered) -> v1.RefundGiftCardResponse:
-    return v1.RefundGiftCardResponse(gift_cards=answered.cards(), **answered.common)
+    return v1.RefundGiftCardResponse(**answered.owners(), **answered.common)
 
 
 def authorize(answered: Answered) -> v1.AuthorizeGiftCardResponse:
@@ -290,7 +354,7 @@ def authorize(answered: Answered) -> v1.AuthorizeGiftCardResponse:
 
 def capture(answered: Answered) -> v1.CaptureHoldResponse:
     return v1.CaptureHoldResponse(
-        gift_card=answered.card(),
+        **answered.owner(),
         hold=answered.hold(),
         captured_amount=answered.approved(),
         **answered.common,
@@ -299,7 +363,7 @@ def capture(answered: Answered) -> v1.CaptureHoldResponse:
 
 def void(answered: Answered) -> v1.VoidHoldResponse:
     return v1.VoidHoldResponse(
-        gift_card=answered.card(),
+        **answered.owner(),
         hold=answered.hold(),
         released_amount=answered.approved(),
         **answered.common,
@@ -310,7 +374,7 @@ def reverse(answered: Answered) -> v1.ReverseTransactionResponse:
     extras: Any = answered.record.result.extras
     unit = answered.record.unit
     return v1.ReverseTransactionResponse(
-        gift_cards=answered.cards(),
+        **answered.owners(),
         outcome=extras["outcome"],
         shortfall=money(extras["shortfall"], unit) if extras["shortfall"] else None,
         **answered.common,
@@ -348,5 +412,5 @@ def lookup(record: Record | None) -> v1.LookupTransactionResponse:
     return states(
         state=state,
         transaction=transaction_message(record),
-        gift_cards=[card_message(view) for view in record.result.cards],
+        **_owners(record),
     )

@@ -273,6 +273,10 @@ def is_broken(connection: Connection) -> bool:
     return bool(getattr(connection.connection.dbapi_connection, "closed", False))
 
 
+class LostRaceError(Exception):
+    """A statement met no row, since another process had changed it meanwhile."""
+
+
 def is_duplicate(error: Exception) -> bool:
     """A unique key or another wall of the schema stood in the way."""
     return isinstance(error, _INTEGRITY_ERRORS)
@@ -281,8 +285,10 @@ def is_duplicate(error: Exception) -> bool:
 def is_lost_race(error: Exception) -> bool:
     """Another process won a key, a lock or a serialization, or the connection was lost: surely
     not committed, and the same command may find another world when it is tried again."""
-    return is_duplicate(error) or (
-        isinstance(error, psycopg.OperationalError) and error.sqlstate in _LOST_RACE_STATES
+    return (
+        is_duplicate(error)
+        or isinstance(error, LostRaceError)
+        or (isinstance(error, psycopg.OperationalError) and error.sqlstate in _LOST_RACE_STATES)
     )
 
 

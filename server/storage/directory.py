@@ -92,12 +92,35 @@ def program_by_code(connection: Connection, merchant_id: str, code: str) -> Prog
     return None if body is None else loading.to_program(body)
 
 
-def encrypted_code(connection: Connection, card_id: str, cell: int) -> Any:
-    """The ciphertext of a card's own code."""
+@dataclass(frozen=True, slots=True, repr=False)
+class SealedCode:
+    """An encrypted code, and the hash that it is bound to."""
+
+    code_hash: bytes
+    ciphertext: bytes
+
+
+def sealed_code(connection: Connection, card_id: str, cell: int) -> SealedCode | None:
+    """A card's own code."""
     table = schema.code
-    return connection.execute(
-        select(table.c.ciphertext)
-        .where(table.c.card_id == card_id, table.c.cell == cell)
-        .order_by(table.c.create_time)
-        .limit(1)
-    ).scalar_one_or_none()
+    found = _sealed(connection, table.c.card_id == card_id, cell, table.c.create_time, limit=1)
+    return found[0] if found else None
+
+
+def reserved_codes(connection: Connection, reservation_id: str, cell: int) -> list[SealedCode]:
+    """The codes of a reservation in the order in which they were made."""
+    table = schema.code
+    return _sealed(connection, table.c.reservation_id == reservation_id, cell, table.c.line)
+
+
+def _sealed(
+    connection: Connection,
+    which: ColumnElement[bool],
+    cell: int,
+    order: ColumnElement[Any],
+    limit: int | None = None,
+) -> list[SealedCode]:
+    table = schema.code
+    query = select(table.c.code_hash, table.c.ciphertext).where(which, table.c.cell == cell)
+    rows = connection.execute(query.order_by(order).limit(limit))
+    return [SealedCode(bytes(row[0]), bytes(row[1])) for row in rows]

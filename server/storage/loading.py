@@ -8,13 +8,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnClause, Connection, func, literal_column, select
 
+from server.domain.currency import POINTS
 from server.domain.model import (
     Account,
     Book,
     Card,
     CardState,
+    Code,
+    CodeState,
     Hold,
     HoldLine,
     HoldState,
@@ -37,10 +40,14 @@ from server.domain.record import (
 from server.storage import schema
 from server.storage.statements import select_in
 
+#: Written out, so that the planner sees that a partial index covers what is asked for.
+IS_WALLET: Final[ColumnClause[Any]] = literal_column(f"'{POINTS}'")
+
 # Looking an enum member up in a dictionary is several times faster than calling the class.
 _BOOKS: Final = {int(member): member for member in Book}
 _CARD_STATES: Final = {int(member): member for member in CardState}
 _ORIGINS: Final = {int(member): member for member in Origin}
+_CODE_STATES: Final = {int(member): member for member in CodeState}
 _HOLD_STATES: Final = {int(member): member for member in HoldState}
 _KINDS: Final = {int(member): member for member in Kind}
 _STATES: Final = {int(member): member for member in TransactionState}
@@ -53,6 +60,9 @@ CARD_COLUMNS: Final = (
     "reload_allowed", "return_allowed", "partial_redeem_allowed", "pin_hash", "pin_failures",
     "pin_locked_until", "batch", "customer", "external_reference", "issued_location_id",
     "issue_time", "labels", "sequence", "head",
+)  # fmt: skip
+_CODE_COLUMNS: Final = (
+    "code_hash", "card_id", "state", "reservation_id", "line", "expire_time",
 )  # fmt: skip
 ACCOUNT_COLUMNS: Final = ("id", "card_id", "origin", "expire_time", "balance", "held")
 HOLD_COLUMNS: Final = (
@@ -149,6 +159,48 @@ def card_ids_of_codes(
     keys = [bytes.fromhex(value) for value in hashes]
     rows = select_in(connection, schema.code, ("code_hash", "card_id"), "code_hash", keys, cells)
     return {bytes(row[0]).hex(): row[1] for row in rows if row[1] is not None}
+
+
+def wallet_ids(
+    connection: Connection, customers: Iterable[tuple[str, int, str]], cells: Sequence[int]
+) -> dict[tuple[str, int, str], str]:
+    """(Merchant, book, customer) -> the id of the card that is the customer's points."""
+    wanted = set(customers)
+    card = schema.card.c
+    query = select(card.merchant_id, card.book, card.customer, card.id).where(
+        card.merchant_id.in_(sorted({key[0] for key in wanted})),
+        card.book.in_(sorted({key[1] for key in wanted})),
+        card.customer.in_(sorted({key[2] for key in wanted})),
+        card.unit == IS_WALLET,
+        card.cell.in_(cells),
+    )
+    found = {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+    return {key: card_id for key, card_id in found.items() if key in wanted}
+
+
+def codes_of_reservations(
+    connection: Connection, reservation_ids: Sequence[str], cells: Sequence[int]
+) -> set[str]:
+    """The hashes of their codes, whatever became of those.  Which they are never changes."""
+    if not reservation_ids:
+        return set()
+    names = ("code_hash",)
+    rows = select_in(connection, schema.code, names, "reservation_id", reservation_ids, cells)
+    return {bytes(row[0]).hex() for row in rows}
+
+
+def load_codes(
+    connection: Connection, hashes: Sequence[str], cells: Sequence[int], *, lock: bool = True
+) -> list[Code]:
+    """The codes that are there, under lock unless they are only looked at."""
+    if not hashes:
+        return []
+    keys = [bytes.fromhex(value) for value in hashes]
+    rows = select_in(
+        connection, schema.code, _CODE_COLUMNS, "code_hash", keys, cells,
+        order="code_hash", lock=lock,
+    )  # fmt: skip
+    return [Code(bytes(row[0]).hex(), row[1], _CODE_STATES[row[2]], *row[3:]) for row in rows]
 
 
 def to_record(row: Sequence[Any]) -> Record:

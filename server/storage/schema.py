@@ -209,11 +209,20 @@ card = _table(
     CheckConstraint("book BETWEEN 1 AND 9", "book"),
     CheckConstraint("sequence >= 0", "sequence"),
     CheckConstraint(f"initial_amount BETWEEN 0 AND {AMOUNT_LIMIT}", "initial_amount"),
-    Index("ix_card_merchant", "merchant_id", "book", "id"),
+    # A customer's points are a card in the unit POINTS, found by the customer and nowhere else.
+    CheckConstraint("unit <> 'POINTS' OR customer <> ''", "customer"),
+    Index(
+        "ix_card_merchant", "merchant_id", "book", "id",
+        sqlite_where=text("unit <> 'POINTS'"), postgresql_where=text("unit <> 'POINTS'"),
+    ),
     Index("ix_card_last_four", "merchant_id", "book", "code_last_four"),
     Index(
         "ix_card_customer", "merchant_id", "book", "customer",
         sqlite_where=text("customer <> ''"), postgresql_where=text("customer <> ''"),
+    ),
+    Index(
+        "uq_card_wallet", "merchant_id", "book", "customer", "cell", unique=True,
+        sqlite_where=text("unit = 'POINTS'"), postgresql_where=text("unit = 'POINTS'"),
     ),
     Index(
         "ix_card_batch", "merchant_id", "book", "batch",
@@ -235,10 +244,23 @@ code = _table(
     _required("ciphertext", BYTES),
     _required("key_version", INT64),
     _required("create_time", INT64),
+    # A reservation is named for its transaction; its codes stay its own, whoever uses them.
+    Column("reservation_id", TEXT),
+    Column("line", SMALL),
+    Column("expire_time", INT64),
     PrimaryKeyConstraint("code_hash", "cell"),
     ForeignKeyConstraint(["card_id", "cell"], ["card.id", "card.cell"]),
+    CheckConstraint("state BETWEEN 1 AND 3", "state"),
+    CheckConstraint("(state = 1) = (card_id IS NOT NULL)", "card"),
+    CheckConstraint("(reservation_id IS NULL) = (line IS NULL)", "reservation"),
+    CheckConstraint("card_id IS NOT NULL OR reservation_id IS NOT NULL", "owner"),
     Index("ix_code_card", "card_id"),
-)
+    Index(
+        "uq_code_reservation", "reservation_id", "line", "cell", unique=True,
+        sqlite_where=text("reservation_id IS NOT NULL"),
+        postgresql_where=text("reservation_id IS NOT NULL"),
+    ),
+)  # fmt: skip
 
 account = _table(
     "account",

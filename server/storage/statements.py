@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.engine.interfaces import Dialect
 
-from server.storage.database import driver_cursor
+from server.storage.database import LostRaceError, driver_cursor
 
 _ROWS_MAX: Final = 128
 
@@ -72,7 +72,12 @@ def insert(connection: Connection, table: Table, names: tuple[str, ...], rows: R
 
 @cache
 def _update_text(
-    table: Table, keys: tuple[str, ...], names: tuple[str, ...], rows: int, dialect: Dialect
+    table: Table,
+    keys: tuple[str, ...],
+    names: tuple[str, ...],
+    unset: str,
+    rows: int,
+    dialect: Dialect,
 ) -> str:
     """One UPDATE that joins the rows to be changed with a list of VALUES.
 
@@ -88,6 +93,8 @@ def _update_text(
     target = dialect.identifier_preparer.format_table(table)
     changes = ", ".join(f"{name} = v.{name}" for name in quoted[len(keys) :])
     match = " AND ".join(f"{target}.{name} = v.{name}" for name in quoted[: len(keys)])
+    if unset:
+        match += f" AND {target}.{_names([table.c[unset]], dialect)[0]} IS NULL"
     values = ", ".join([first, *[row] * (rows - 1)])
     text = (
         f"WITH v ({', '.join(quoted)}) AS (VALUES {values})"  # noqa: S608
@@ -102,11 +109,18 @@ def update(
     keys: tuple[str, ...],
     names: tuple[str, ...],
     rows: Rows,
+    *,
+    unset: str = "",
 ) -> None:
-    """Sets `names` of the rows with these `keys`; a row is the keys, then the values."""
+    """Sets `names` of the rows with these `keys`; a row is the keys, then the values.
+
+    With `unset`, a row whose column of this name is set already was lost to somebody else.
+    """
     for chunk in _chunks(rows):
-        text = _update_text(table, keys, names, len(chunk), connection.dialect)
+        text = _update_text(table, keys, names, unset, len(chunk), connection.dialect)
         cursor = execute(connection, text, [value for row in chunk for value in row])
+        if unset and cursor.rowcount < len(chunk):
+            raise LostRaceError(f"{table.name}: another process was faster")
         if cursor.rowcount != len(chunk):
             raise AssertionError(
                 f"{table.name}: {cursor.rowcount} of {len(chunk)} rows were there to update"

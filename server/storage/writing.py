@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, update
 
 from server.domain.commands import CodeMaterial, RowChange
 from server.domain.errors import Rejected
-from server.domain.model import Account, Card, Hold
+from server.domain.model import Account, Card, Code, CodeState, Hold
 from server.domain.record import Record
 from server.storage import loading, schema, statements
 
@@ -35,7 +35,7 @@ _ENTRY_INSERT: Final = (
 )  # fmt: skip
 _CODE_INSERT: Final = (
     "code_hash", "cell", "merchant_id", "book", "card_id", "kind", "state", "last_four",
-    "ciphertext", "key_version", "create_time",
+    "ciphertext", "key_version", "create_time", "reservation_id", "line", "expire_time",
 )  # fmt: skip
 _COMMIT_INSERT: Final = (
     "id", "merchant_id", "book", "cell", "first_sequence", "count",
@@ -46,7 +46,6 @@ _FEED_KEYS: Final = ("merchant_id", "book", "cell")
 _FEED_VALUES: Final = ("head", "hash", "commit_time")
 
 PRIMARY_CODE: Final = 1
-CODE_USABLE: Final = 1
 
 
 @dataclass(slots=True)
@@ -59,6 +58,8 @@ class Changes:
     accounts: dict[str, Account] = field(default_factory=dict)
     holds: dict[str, tuple[Hold, str]] = field(default_factory=dict)
     codes: list[tuple[Card, CodeMaterial]] = field(default_factory=list)
+    new_codes: list[tuple[Code, CodeMaterial, Record]] = field(default_factory=list)
+    old_codes: dict[str, tuple[Code, int]] = field(default_factory=dict)
     rows: list[RowChange] = field(default_factory=list)
     replayed: list[Record] = field(default_factory=list)
     digests: dict[str, bytes] = field(default_factory=dict)
@@ -112,14 +113,8 @@ def _write_cards(connection: Connection, changes: Changes) -> None:
     new = [card for card in changes.touched.values() if card.is_new]
     old = [card for card in changes.touched.values() if not card.is_new]
     statements.insert(connection, schema.card, loading.CARD_COLUMNS, [card_row(c) for c in new])
-    statements.insert(
-        connection, schema.code, _CODE_INSERT,
-        [
-            (m.code_hash, c.cell, c.merchant_id, int(c.book), c.id, PRIMARY_CODE, CODE_USABLE,
-             m.last_four, m.ciphertext, m.key_version, c.create_time)
-            for c, m in changes.codes
-        ],
-    )  # fmt: skip
+    if changes.codes or changes.new_codes or changes.old_codes:
+        _write_codes(connection, changes)
     slim = [c for c in old if c.id not in changes.changed]
     statements.update(
         connection, schema.card, _CARD_KEYS, _SLIM_CARD,
@@ -128,6 +123,37 @@ def _write_cards(connection: Connection, changes: Changes) -> None:
     statements.update(
         connection, schema.card, _CARD_KEYS, _CARD_CHANGEABLE,
         [(c.id, c.cell, *card_row(c)[8:]) for c in old if c.id in changes.changed],
+    )  # fmt: skip
+
+
+def _write_codes(connection: Connection, changes: Changes) -> None:
+    """Codes of new cards, codes reserved, and what became of codes reserved before."""
+    rows: list[tuple[Any, ...]] = [
+        (
+            m.code_hash, c.cell, c.merchant_id, int(c.book), c.id, PRIMARY_CODE,
+            int(CodeState.USED), m.last_four, m.ciphertext, m.key_version, c.create_time,
+            None, None, None,
+        )
+        for c, m in changes.codes
+    ]  # fmt: skip
+    rows += [
+        (
+            m.code_hash, r.cell, r.merchant_id, int(r.book), code.card_id, PRIMARY_CODE,
+            int(code.state), m.last_four, m.ciphertext, m.key_version, r.decided_time,
+            code.reservation_id, code.line, code.expire_time,
+        )
+        for code, m, r in changes.new_codes
+    ]  # fmt: skip
+    statements.insert(connection, schema.code, _CODE_INSERT, rows)
+    # The wall that holds when a lock is lost: nobody writes over a code that a card has.
+    statements.update(
+        connection, schema.code, ("code_hash", "cell"), ("card_id", "state"),
+        [
+            (bytes.fromhex(code.code_hash), cell, code.card_id, int(code.state))
+            for code, cell in changes.old_codes.values()
+            if not code.is_new
+        ],
+        unset="card_id",
     )  # fmt: skip
 
 
@@ -198,8 +224,8 @@ def _write_entries_and_postings(connection: Connection, changes: Changes) -> Non
     postings = [
         (
             record.id, p.line, record.cell, record.merchant_id, int(record.book), p.debit,
-            p.credit, p.amount, record.unit, int(p.movement), p.card_id, p.account_id,
-            p.origin, p.balance_after, changes.touched[p.card_id].program_id,
+            p.credit, p.amount, changes.touched[p.card_id].unit, int(p.movement), p.card_id,
+            p.account_id, p.origin, p.balance_after, changes.touched[p.card_id].program_id,
             record.location_id, record.entity, record.business_date,
             p.reverses_transaction, p.reverses_line,
         )

@@ -4,14 +4,17 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from server.domain.currency import POINTS
 from server.domain.model import Kind, TransactionState
 from server.storage import schema
 from server.storage.audit import Row, Snapshot
+from server.verify.codes import verify_card_codes
 from server.verify.holds import OpenHolds
 from server.verify.report import Findings, Report
 
 _CARD_COLUMNS: Final = (
     "id", "cell", "merchant_id", "book", "unit", "program_id", "state", "sequence", "head",
+    "code_last_four",
 )  # fmt: skip
 _ACCOUNT_COLUMNS: Final = (
     "card_id", "id", "cell", "merchant_id", "book", "unit", "balance", "held",
@@ -80,7 +83,9 @@ class _Page:
         self._low, self._high = low, cards[-1][0]
         self._books = {row[0]: _Books(row) for row in cards}
         self._holds = OpenHolds(snapshot, findings)
-        report.counts["cards"] += len(cards)
+        wallets = sum(row[4] == POINTS for row in cards)
+        report.counts["cards"] += len(cards) - wallets
+        report.counts["customers"] += wallets
 
     def verify(self, stored: dict[tuple[str, int, str], int]) -> None:
         for row in self._snapshot.rows(
@@ -115,6 +120,12 @@ class _Page:
         self._report.counts["holds"] += self._holds.check_number(self._low, self._high)
         for books in self._books.values():
             self._finish(books)
+        cards = {
+            card_id: (books.card[2], books.card[3], books.card[9])
+            for card_id, books in self._books.items()
+            if books.card[4] != POINTS
+        }
+        verify_card_codes(self._snapshot, self._findings, cards)
 
     def _entry(self, books: _Books, row: Row, context: "_Context") -> None:
         check, key = self._findings.check, (row[0], row[1])

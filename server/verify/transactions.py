@@ -10,6 +10,7 @@ from server.domain.decision import (
     BREAKAGE,
     IN_TRANSIT,
     OPENING,
+    POINTS_EXCHANGE,
     PROMO_EXPENSE,
     RECEIVABLE,
 )
@@ -18,6 +19,7 @@ from server.domain.record import EntryRow, PostingRow, Record, entry_hash
 from server.ledger.intake import fingerprint, request_key
 from server.storage import loading, schema
 from server.storage.audit import Row, Snapshot
+from server.verify.codes import Reservations
 from server.verify.commits import Commits
 from server.verify.report import Findings, Report
 
@@ -34,6 +36,7 @@ _ENTRY_COLUMNS: Final = (
 )  # fmt: skip
 _SYSTEM_ACCOUNTS: Final = frozenset({
     "clearing", IN_TRANSIT, BREAKAGE, RECEIVABLE, PROMO_EXPENSE, ADJUSTMENT, OPENING,
+    POINTS_EXCHANGE,
 })  # fmt: skip
 
 
@@ -43,6 +46,7 @@ def verify_transactions(
     """Checks all transactions in order of id, then the feed that they stand in."""
     check = _Check(findings, report)
     commits = Commits(snapshot, findings)
+    reservations = Reservations(snapshot, findings)
     last_id = ""
     for page in snapshot.pages(schema.ledger_transaction, _COLUMNS, _KEYS):
         records = [record for row in page if (record := _parse(row, findings)) is not None]
@@ -56,6 +60,7 @@ def verify_transactions(
                 (record.merchant_id, int(record.book), record.cell), *places[record.id],
                 record.id, record.digest(), odd,
             )  # fmt: skip
+        reservations.verify(records)
         last_id = page[-1][0]
         tick(len(page))
     for row in snapshot.rows(
@@ -64,6 +69,7 @@ def verify_transactions(
     ):  # fmt: skip
         findings.add("posting", (row[0], row[1]), "transaction_id", "unknown", "a transaction")
     report.counts["commits"] = commits.finish()
+    report.counts["reserved codes"] = reservations.finish()
 
 
 def _parse(row: Row, findings: Findings) -> Record | None:
@@ -125,16 +131,19 @@ class _Check:
         if lines != list(range(1, len(lines) + 1)):
             self._findings.add("posting", key, "lines", lines, "1, 2, … without gaps")
         moved: dict[str, int] = defaultdict(int)
+        units = {view.id: view.unit for view in record.result.cards}
         for row in postings:
-            self._posting(record, row, moved)
+            self._posting(record, row, units, moved)
         return self._entries(record, moved, entries)
 
-    def _posting(self, record: Record, row: Row, moved: dict[str, int]) -> None:
-        """Checks one posting and counts what it moves."""
+    def _posting(
+        self, record: Record, row: Row, units: dict[str, str], moved: dict[str, int]
+    ) -> None:
+        """Checks one posting, which is in the unit of its card, and counts what it moves."""
         key = (row[0], row[1])
         debit, credit, amount, movement, card_id, account_id = row[3:9]
         copies = (
-            record.merchant_id, record.book, record.unit, record.location_id, record.entity,
+            record.merchant_id, record.book, units.get(row[7]), record.location_id, record.entity,
             record.business_date,
         )  # fmt: skip
         self._findings.check(
@@ -147,7 +156,7 @@ class _Check:
             self._findings.add("posting", key, "movement", movement, "a known movement")
             return
         record.postings.append(PostingRow(row[1], debit, credit, amount, kind, *row[7:13]))
-        totals = self._report.totals[record.merchant_id, int(record.book), record.unit]
+        totals = self._report.totals[record.merchant_id, int(record.book), row[15]]
         for side, signed in ((debit, -amount), (credit, amount)):
             if side == account_id:
                 moved[card_id] += signed

@@ -49,7 +49,7 @@ def _issue(caller: c.Caller, keys: SecretKeys, number: int) -> c.Envelope:
     card_id = app.make_id(app.clock(), None)
     code_hash = keys.code_hash(MERCHANT_ID, Book.LIVE, code)
     material = c.CodeMaterial(
-        card_id, code_hash, keys.encrypt_code(code, card_id.encode()), code[-4:],
+        card_id, code_hash, keys.encrypt_code(code, code_hash), code[-4:],
         keys.current_version,
     )  # fmt: skip
     program = PROGRAM.removeprefix("programs/")

@@ -1,4 +1,5 @@
 import itertools
+import re
 import secrets
 import string
 from collections.abc import Callable
@@ -216,6 +217,29 @@ def test_generate(
             assert luhn_ok("".join(symbol for symbol in code if symbol.isdigit()))
 
 
+@pytest.mark.parametrize(
+    ("prefix", "length", "check", "shape"),
+    [
+        ("WEB-", 16, NONE, r"WEB-\d{16}"),
+        ("99-", 17, NONE, r"99-\d{17}"),
+        ("A-B-", 13, LUHN, r"A-B-\d{14}"),
+        ("4-", 14, LUHN, ""),
+    ],
+)
+def test_hyphens_of_a_prefix_are_seen_and_mean_nothing(
+    prefix: str, length: int, check: CodeCheck, shape: str
+) -> None:
+    code_format = CodeFormat(prefix, DIGITS, length, check)
+    if not shape:
+        with pytest.raises(CodeFormatError, match="payment card"):
+            require_generatable(code_format)
+        return
+    code = generate(code_format, secrets.randbelow)
+    assert re.fullmatch(shape, code)
+    assert len(normalize(code)) == code_format.total_length
+    assert check_symbol_ok(normalize(code), code_format)
+
+
 def test_generate_uses_the_whole_alphabet() -> None:
     symbols = set("".join(generate(DEFAULT_CODE_FORMAT, secrets.randbelow) for _ in range(300)))
     assert symbols == set(CROCKFORD.value)
@@ -267,7 +291,10 @@ def test_not_generatable(
     ("prefix", "alphabet", "length", "check"),
     [
         ("gc", CROCKFORD, 15, NONE),
-        ("G-C", CROCKFORD, 15, NONE),
+        ("-GC", CROCKFORD, 15, NONE),
+        ("G--C", CROCKFORD, 15, NONE),
+        ("-", CROCKFORD, 15, NONE),
+        ("G C", CROCKFORD, 15, NONE),
         ("\u00c4", CROCKFORD, 15, NONE),
         ("A" * 17, CROCKFORD, 15, NONE),
         ("", CROCKFORD, 0, NONE),

@@ -11,6 +11,8 @@ from tests.operations import CardFigures, Operation, Outcome
 from tests.programs import PROGRAMS
 
 NEVER = 2**63
+#: What stands for a program where a card is a customer's points.
+WALLET = "a customer's points"
 
 
 class Refusal(Exception):
@@ -66,10 +68,16 @@ class Card:
     holds: list[Hold] = field(default_factory=list)
 
     def rule(self, name: str, default: Any = None) -> Any:
-        return PROGRAMS[self.program].get(name, default)
+        return PROGRAMS.get(self.program, {}).get(name, default)
+
+    @property
+    def is_wallet(self) -> bool:
+        return self.program == WALLET
 
     @property
     def unit(self) -> str:
+        if self.is_wallet:
+            return "POINTS"
         unit: str = self.rule("unit", "USD")
         return unit
 
@@ -125,6 +133,14 @@ class Card:
 
 
 @dataclass(eq=False)
+class Reserved:
+    """A code that was reserved once, as long as no card has it."""
+
+    expires: int
+    state: str = "RESERVED"
+
+
+@dataclass(eq=False)
 class Move:
     """Value that a request put on a tranche (positive) or took from it (negative).
 
@@ -157,6 +173,7 @@ class Decided:
     moves: list[Move] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
     hold: Hold | None = None
+    codes: list[Reserved] = field(default_factory=list)
     closed: list[tuple[Card, str]] = field(default_factory=list)
     validity_before: tuple[int | None, int | None] = (None, None)
     original: "Decided | None" = None

@@ -25,6 +25,7 @@ class Driver(RuleBasedStateMachine):
         self.model = LedgerModel()
         self.handles: list[str] = []
         self.holds: list[str] = []
+        self.reserved: list[tuple[str, ...]] = []
         self.spent: list[str] = []
         self.history: list[Request] = []
         self.approved: list[Request] = []
@@ -62,7 +63,7 @@ class Driver(RuleBasedStateMachine):
         if actual.reason is None:
             self.approved.append(request)
         self.stored[request.id] = actual.stored
-        if actual.hold_state and isinstance(request.operation, o.Authorize):
+        if actual.hold_state and isinstance(request.operation, (o.Authorize, o.HoldPoints)):
             self.holds.append(request.id)
         if isinstance(request.operation, (o.Redeem, o.RedeemMany, o.Capture)) and actual.approved:
             self.spent.append(request.id)
@@ -88,7 +89,16 @@ class Driver(RuleBasedStateMachine):
 
     def in_state(self, state: str) -> list[str]:
         cards = self.model.cards.items()
-        return [handle for (handle, book), card in cards if (book, card.state) == ("LIVE", state)]
+        return [
+            handle
+            for (handle, book), card in cards
+            if (book, card.state) == ("LIVE", state) and not card.is_wallet
+        ]
+
+    def customer(self, pick: int) -> str:
+        """Mostly one who is known."""
+        known = [handle for (handle, _), card in self.model.cards.items() if card.is_wallet]
+        return "nobody" if pick % 8 == 0 else self.recent(known, pick, "nobody")
 
     def new_card(self, again: bool, pick: int) -> str:
         """A new handle, or one that is taken."""

@@ -9,13 +9,19 @@ from dataclasses import replace
 from typing import Any
 
 from tests import operations as o
-from tests.model import life, money, undo
-from tests.model.books import Card, Decided, Hold, NoDecision, Refusal
+from tests.model import codes, customers, life, money, undo
+from tests.model.books import Card, Decided, Hold, NoDecision, Refusal, Reserved
 from tests.operations import CardFigures, CardKey, Outcome, Request
 
 RULES: dict[type[o.Operation], Callable[["LedgerModel", Request, Any, int], Decided]] = {
     o.Create: life.create,
     o.Issue: life.issue,
+    o.NewCustomer: customers.create,
+    o.Earn: customers.earn,
+    o.AdjustPoints: customers.adjust,
+    o.HoldPoints: customers.authorize,
+    o.Reserve: codes.reserve,
+    o.Release: codes.release,
     o.Activate: life.activate,
     o.Load: life.load,
     o.Lock: life.lock,
@@ -39,6 +45,7 @@ class LedgerModel:
 
     def __init__(self) -> None:
         self.cards: dict[CardKey, Card] = {}
+        self.codes: dict[CardKey, Reserved] = {}
         self.decided: dict[tuple[str, str, str], Decided] = {}
         self.last_time = 0
         self._committed_time = 0
@@ -87,9 +94,16 @@ class LedgerModel:
         return {key: card.figures(now) for key, card in self.cards.items()}
 
     def card(self, request: Request, handle: str) -> Card:
-        if (handle, request.book) not in self.cards:
+        card = self.cards.get((handle, request.book))
+        if card is None or card.is_wallet:
             raise NoDecision("GIFT_CARD_NOT_FOUND")
-        return self.cards[handle, request.book]
+        return card
+
+    def wallet(self, request: Request, handle: str) -> Card:
+        card = self.cards.get((handle, request.book))
+        if card is None or not card.is_wallet:
+            raise NoDecision("CUSTOMER_NOT_FOUND")
+        return card
 
     def hold(self, request: Request, opened_by: str) -> Hold:
         for (book, _, request_id), decided in self.decided.items():

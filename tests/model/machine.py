@@ -14,7 +14,7 @@ from tests import operations as o
 from tests.model.driver import Driver
 from tests.operations import DAY, Operation, Request
 
-PROGRAMS = ("GC", "CASH", "GC", "MAX", "RANGE", "CHOICE", "WHOLE", "DYN", "SHORT", "EURO")
+PROGRAMS = ("GC", "CASH", "GC", "MAX", "RANGE", "CHOICE", "WHOLE", "DYN", "SHORT", "EURO", "LOYAL")
 PICK = st.integers(0, 39)
 CLIENT = st.sampled_from(("till", "till", "web", "office"))
 #: Plain sums, and (as text) sums relative to what is available: where off-by-one errors live.
@@ -33,7 +33,9 @@ class LedgerMachine(Driver):
     # Cards
 
     @initialize(with_pin=st.booleans())
-    def two_cards(self, with_pin: bool) -> None:
+    def two_cards_and_a_customer(self, with_pin: bool) -> None:
+        self.ask(o.NewCustomer("customer-0"))
+        self.ask(o.Earn("customer-0", 40))
         self.ask(o.Issue(self.new_card(False, 0), 100, "CASH", pin="1234" if with_pin else None))
         self.ask(o.Issue(self.new_card(False, 0), 50, "GC"))
 
@@ -51,6 +53,62 @@ class LedgerMachine(Driver):
         card = self.new_card(again, pick)
         until = self.day(days)
         self.ask(o.Issue(card, amount, program, unit, origin, until, pin), live=live)
+
+    @rule(count=st.integers(1, 3), seconds=st.sampled_from((None, None, 60, 3600)), client=CLIENT)
+    def reserve(self, count: int, seconds: int | None, client: str) -> None:
+        first = sum(len(cards) for cards in self.reserved)
+        cards = tuple(f"reserved-{first + number}" for number in range(count))
+        self.reserved.append(cards)
+        self.ask(o.Reserve(cards, seconds), client)
+
+    @rule(pick=PICK, amount=st.sampled_from((25, 50)), required=st.booleans(), live=LIVE)
+    def issue_reserved(self, pick: int, amount: int, required: bool, live: bool) -> None:
+        if not self.reserved:
+            self.reserve(2, None, "till")
+        handle = self.recent([card for cards in self.reserved for card in cards], pick, "")
+        if handle not in self.handles:
+            self.handles.append(handle)
+        self.ask(o.Issue(handle, amount, reserved=required), live=live)
+
+    @rule(pick=PICK, all_of_it=st.booleans(), client=CLIENT, live=LIVE)
+    def release(self, pick: int, all_of_it: bool, client: str, live: bool) -> None:
+        reserved = [each for each in self.history if isinstance(each.operation, o.Reserve)]
+        of = self.recent([each.id for each in reserved], pick, "nothing")
+        cards = self.recent(self.reserved, pick, ("nobody's",))
+        self.ask(o.Release(of) if all_of_it else o.Release(cards=cards), client, live)
+
+    # Customers
+
+    @rule(pick=PICK, again=MOSTLY_NOT, live=LIVE)
+    def new_customer(self, pick: int, again: bool, live: bool) -> None:
+        name = self.customer(pick) if again else f"customer-{len(self.model.cards)}"
+        self.ask(o.NewCustomer(name), live=live)
+
+    @rule(pick=PICK, points=st.integers(1, 60), days=DAYS, live=LIVE)
+    def earn(self, pick: int, points: int, days: int | None, live: bool) -> None:
+        self.ask(o.Earn(self.customer(pick), points, self.day(days)), live=live)
+
+    @rule(pick=PICK, points=AMOUNT, down=st.booleans())
+    def adjust_points(self, pick: int, points: int | str, down: bool) -> None:
+        customer = self.customer(pick)
+        sum_ = self.sum(points, self.available(customer))
+        self.ask(o.AdjustPoints(customer, -sum_ if down else sum_))
+
+    @rule(pick=PICK, points=st.one_of(st.none(), AMOUNT), partial=MOSTLY_NOT, client=CLIENT,
+          seconds=st.sampled_from((None, 1, 60, 3600)))  # fmt: skip
+    def hold_points(self, pick: int, points: int | str | None, partial: bool, client: str,
+                    seconds: int | None) -> None:  # fmt: skip
+        customer = self.customer(pick)
+        sum_ = None if points is None else self.sum(points, self.available(customer))
+        self.ask(o.HoldPoints(customer, sum_, partial, seconds), client)
+
+    @rule(pick=PICK, points=st.integers(1, 24), right=st.sampled_from((0, 0, 0, 1)),
+          program=st.sampled_from(("LOYAL", "LOYAL", "LOYAL", "GC")), live=LIVE)  # fmt: skip
+    def buy_with_points(self, pick: int, points: int, right: int, program: str, live: bool) -> None:
+        amount = points * 100 // 40 + right
+        customer = self.customer(pick)
+        card = self.new_card(False, pick)
+        self.ask(o.Issue(card, amount, program, customer=customer, points=points), live=live)
 
     @rule(pick=PICK, amount=st.sampled_from((25, 40, 50)), unit=UNIT, live=LIVE)
     def activate(self, pick: int, amount: int, unit: str, live: bool) -> None:
@@ -154,8 +212,13 @@ class LedgerMachine(Driver):
     ) -> None:
         self.something_held(pick)
         opened_by = self.recent(self.holds, pick, "nothing")
+        if unit == "USD" and any(
+            each.id == opened_by and isinstance(each.operation, o.HoldPoints)
+            for each in self.history
+        ):
+            unit = "POINTS"
         keeps = [each.hold.keeps() for each in self.model.decided.values() if each.hold
-                 and isinstance(each.operation, o.Authorize)]  # fmt: skip
+                 and isinstance(each.operation, (o.Authorize, o.HoldPoints))]  # fmt: skip
         sum_ = None if amount is None else self.sum(amount, self.recent(keeps, pick, 1))
         self.ask(o.Capture(opened_by, sum_, final, unit), client)
 
@@ -169,7 +232,7 @@ class LedgerMachine(Driver):
         self.ask(o.Void(self.recent(self.holds, pick, "nothing")), client, live)
 
     @rule(pick=PICK, by_name=st.booleans(), client=st.sampled_from((None,) * 6 + ("web", "office")),
-          what=st.sampled_from(("all", "approved", "sales", "refunds")))  # fmt: skip
+          what=st.sampled_from(("all", "approved", "sales", "refunds", "codes")))  # fmt: skip
     def reverse(self, pick: int, by_name: bool, client: str | None, what: str) -> None:
         """By default the client that did it, by the id it sent."""
         targets = {
@@ -177,6 +240,7 @@ class LedgerMachine(Driver):
             "approved": self.approved,
             "sales": [each for each in self.approved if each.id in self.spent],
             "refunds": [each for each in self.approved if isinstance(each.operation, o.Refund)],
+            "codes": [each for each in self.approved if isinstance(each.operation, o.Reserve)],
         }[what] or self.history  # fmt: skip
         target = self.recent(targets, pick // 4, self.request(o.Reverse("nothing"), "till"))
         live = target.book == "LIVE"

@@ -4,13 +4,16 @@ from typing import TYPE_CHECKING
 
 from tests import operations as o
 from tests.model.books import NEVER, Card, Decided, Move, NoDecision, Refusal
+from tests.model.codes import give_up
 from tests.model.life import approve, need_state, need_unit
 from tests.operations import Outcome, Request
 
 if TYPE_CHECKING:
     from tests.model.ledger_model import LedgerModel
 
-_NOTHING_TO_UNDO = (o.Reverse, o.Void, o.Lock, o.Unlock, o.Update)
+_NOTHING_TO_UNDO = (
+    o.Reverse, o.Void, o.Lock, o.Unlock, o.Update, o.Release, o.NewCustomer,
+)  # fmt: skip
 
 
 def refund(model: "LedgerModel", request: Request, op: o.Refund, now: int) -> Decided:
@@ -64,7 +67,7 @@ def _undo(target: Decided, now: int) -> Outcome:
         return Outcome(reversal="ALREADY_REVERSED")
     if target.original is not None and target.original.undone:
         return Outcome(reversal="NOTHING_TO_REVERSE")
-    if isinstance(target.operation, o.Authorize):
+    if isinstance(target.operation, (o.Authorize, o.HoldPoints)):
         hold = target.hold
         assert hold is not None
         state = hold.state_at(now)
@@ -72,12 +75,15 @@ def _undo(target: Decided, now: int) -> Outcome:
             return Outcome(reversal="NOTHING_TO_REVERSE", hold_state=state)
         hold.state, target.undone = "VOIDED", True
         return Outcome(approved=hold.keeps(), reversal="REVERSED", hold_state="VOIDED")
+    if isinstance(target.operation, o.Reserve):
+        target.undone = give_up(target.codes) > 0
+        return Outcome(reversal="REVERSED" if target.undone else "NOTHING_TO_REVERSE")
     if isinstance(target.operation, o.Create):
         if target.cards[0].state != "INACTIVE":
             return Outcome(reversal="NOTHING_TO_REVERSE")
         target.cards[0].state, target.undone = "VOIDED", True
         return Outcome(reversal="REVERSED")
-    moved = sum(move.left for move in target.moves)
+    moved = sum(move.left for move in target.moves if move.card.unit == target.unit)
     shortfall = sum(_undo_move(move, now) for move in reversed(target.moves))
     for card in target.cards:
         _restore_state(target, card, now)
@@ -103,6 +109,8 @@ def _undo_move(move: Move, now: int) -> int:
 
 
 def _restore_state(target: Decided, card: Card, now: int) -> None:
+    if card.is_wallet:
+        return
     empty = card.total() == 0
     if isinstance(target.operation, o.Issue) and empty:
         card.state = "VOIDED"

@@ -23,7 +23,8 @@ SERVICE = "giftcard.v1.GiftCardService"
 SCOPES = "READ SELL REDEEM REFUND MANAGE ADJUST CONFIGURE ADMINISTER"
 MERCHANTS = ("own", "other")
 STUBS: tuple[Any, ...] = (
-    v1.GiftCardServiceStub, v1.ProgramServiceStub, v1.LocationServiceStub, v1.AdminServiceStub,
+    v1.GiftCardServiceStub, v1.CustomerServiceStub, v1.ProgramServiceStub,
+    v1.LocationServiceStub, v1.AdminServiceStub,
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 from giftcard import v1
 from giftcard.v1 import (
     admin_service_pb2,
+    customer_service_pb2,
     gift_card_service_pb2,
     location_service_pb2,
     program_service_pb2,
@@ -25,7 +26,8 @@ from tests.contract.image import CONTRACT
 from tests.rpc.edge_stage import Stage
 
 FILES: Final = (
-    gift_card_service_pb2, program_service_pb2, location_service_pb2, admin_service_pb2,
+    gift_card_service_pb2, customer_service_pb2, program_service_pb2, location_service_pb2,
+    admin_service_pb2,
 )  # fmt: skip
 METHODS: Final = [
     method

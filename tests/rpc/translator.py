@@ -5,7 +5,7 @@ server.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ def to_program(facts: dict[str, Any]) -> v1.Program:
             program.state = v1.Program.RETIRED
         elif name == "denominations":
             program.denominations.extend(money(each, unit) for each in value)
-        elif isinstance(value, bool):
+        elif isinstance(value, bool) or name == "points_per_major_unit":
             setattr(program, name, value)
         else:
             getattr(program, name).CopyFrom(money(value, unit))
@@ -70,19 +70,35 @@ def micros(instant: Timestamp) -> int:
 
 
 def figures(card: v1.GiftCard) -> o.CardFigures:
+    return o.CardFigures(
+        v1.GiftCard.State.Name(card.state), card.balance.minor_units, card.held.minor_units,
+        card.available.minor_units, _tranches(card),
+    )  # fmt: skip
+
+
+def points(customer: v1.Customer) -> o.CardFigures:
+    """A customer's points, as figures like those of a card."""
+    return o.CardFigures(
+        "ACTIVE", customer.point_balance, customer.held_points, customer.available_points,
+        _tranches(customer),
+    )  # fmt: skip
+
+
+def handle_of(customer: v1.Customer) -> str:
+    return customer.name.removeprefix("customers/")
+
+
+def _tranches(of: v1.GiftCard | v1.Customer) -> tuple[tuple[str, int, int], ...]:
     tranches = sorted(
         (
             v1.Tranche.Origin.Name(tranche.origin),
             tranche.balance.minor_units,
             micros(tranche.expire_time) if tranche.HasField("expire_time") else NEVER,
         )
-        for tranche in card.tranches
+        for tranche in of.tranches
         if tranche.balance.minor_units
     )
-    return o.CardFigures(
-        v1.GiftCard.State.Name(card.state), card.balance.minor_units, card.held.minor_units,
-        card.available.minor_units, tuple(tranches),
-    )  # fmt: skip
+    return tuple(tranches)
 
 
 @dataclass(slots=True)
@@ -91,8 +107,11 @@ class Translator:
 
     names: dict[o.CardKey, str] = field(default_factory=dict)
     handles: dict[str, o.CardKey] = field(default_factory=dict)
+    customers: set[o.CardKey] = field(default_factory=set)
     holds: dict[str, str] = field(default_factory=dict)
     transactions: dict[str, str] = field(default_factory=dict)
+    #: Codes that the server made; any other card's code is its handle.
+    codes: dict[o.CardKey, str] = field(default_factory=dict)
     _sent: dict[o.Request, Message] = field(default_factory=dict)
 
     def message(self, request: o.Request) -> Message:
@@ -102,10 +121,14 @@ class Translator:
         return self._sent[request]
 
     def _message(self, request: o.Request) -> Any:
-        op: Any = request.operation
+        op: Any = self._with_codes(request)
         match op:
             case o.Create() | o.Issue():
                 message = self._new_card(op)
+            case o.NewCustomer() | o.Earn() | o.AdjustPoints() | o.HoldPoints():
+                message = self._about_a_customer(op)
+            case o.Reserve() | o.Release():
+                message = self._about_codes(op)
             case o.Refund() | o.Reverse() | o.Lookup():
                 message = self._about_a_request(op)
             case o.Capture() | o.Void():
@@ -117,19 +140,71 @@ class Translator:
         message.request_id = request.id
         return message
 
+    def code(self, request: o.Request, card: str) -> str:
+        return self.codes.get((card, request.book), card)
+
+    def _with_codes(self, request: o.Request) -> Any:
+        """The operation with the codes in place of the handles of its cards."""
+        op: Any = request.operation
+        match op:
+            case o.Update() | o.Reserve():
+                return op
+            case o.RedeemMany() | o.Release():
+                return replace(op, cards=tuple(self.code(request, card) for card in op.cards))
+            case o.Transfer():
+                source, target = self.code(request, op.source), self.code(request, op.target)
+                return replace(op, source=source, target=target)
+            case o.Close():
+                into = None if op.target is None else self.code(request, op.target)
+                return replace(op, card=self.code(request, op.card), target=into)
+        return replace(op, card=self.code(request, op.card)) if hasattr(op, "card") else op
+
+    def _about_codes(self, op: o.Reserve | o.Release) -> Any:
+        if isinstance(op, o.Reserve):
+            lasts = None if op.seconds is None else Duration(seconds=op.seconds)
+            program = f"programs/{op.program}"
+            return v1.ReserveCodesRequest(
+                program=program, count=len(op.cards), agency="agency", expire_after=lasts
+            )
+        if not op.of:
+            return v1.ReleaseCodesRequest(codes=op.cards)
+        name = self.transactions.get(op.of, f"transactions/{UNKNOWN_ID}")
+        return v1.ReleaseCodesRequest(reservation=name.replace("transactions", "codeReservations"))
+
     def _new_card(self, op: o.Create | o.Issue) -> Any:
         parts: dict[str, Any] = {
             "program": f"programs/{op.program}", "code": op.card, "pin": op.pin or "",
             "valid_from": to_date(op.valid_from), "valid_until": to_date(op.valid_until),
+            "require_reserved_code": op.reserved,
         }  # fmt: skip
         if op.max_balance is not None:
             parts["max_balance"] = money(op.max_balance, "USD")
         if isinstance(op, o.Create):
             return v1.CreateGiftCardRequest(**parts)
+        if op.customer is not None:
+            parts |= {"customer": f"customers/{op.customer}", "require_customer": True}
+        origin = v1.Tranche.Origin.Value("ORIGIN_UNSPECIFIED" if op.points else op.origin)
         return v1.IssueGiftCardRequest(
-            amount=amount_of(op), origin=v1.Tranche.Origin.Value(op.origin),
+            amount=amount_of(op), origin=origin, points_to_redeem=op.points,
             tranche_expire_date=to_date(op.tranche_until), **parts,
         )  # fmt: skip
+
+    def _about_a_customer(self, op: Any) -> Any:
+        name = f"customers/{op.customer}"
+        match op:
+            case o.NewCustomer():
+                return v1.CreateCustomerRequest(customer_id=op.customer)
+            case o.Earn():
+                return v1.EarnPointsRequest(
+                    customer=name, points=op.points, expire_date=to_date(op.until)
+                )
+            case o.AdjustPoints():
+                return v1.AdjustPointsRequest(customer=name, points=op.points, context=_REASON)
+        lasts = None if op.seconds is None else Duration(seconds=op.seconds)
+        extent = {"whole_balance": True} if op.points is None else {"points": op.points}
+        return v1.AuthorizePointsRequest(
+            customer=name, allow_partial=op.partial, expire_after=lasts, **extent
+        )
 
     def _about_a_card(self, op: Any) -> Any:
         card = v1.GiftCardReference(code=op.card, pin=getattr(op, "pin", None) or "")
@@ -246,6 +321,8 @@ class Translator:
         if heard.message is None:
             return self._refusal(request, heard)
         message = heard.message
+        if isinstance(message, v1.Customer):
+            return self._customer_made(request, heard)
         transaction = message.transaction
         if isinstance(request.operation, o.Lookup):
             found = v1.LookupTransactionResponse.State.Name(message.state)
@@ -258,12 +335,17 @@ class Translator:
         if isinstance(request.operation, (o.Create, o.Issue)):
             key = (request.operation.card, request.book)
             self.names[key], self.handles[cards[0].name] = cards[0].name, key
-            assert cards[0].code == request.operation.card
+            self.names[cards[0].code, request.book] = cards[0].name
+            assert cards[0].code == self.code(request, request.operation.card)
+        if isinstance(request.operation, o.Reserve):
+            keys = [(card, request.book) for card in request.operation.cards]
+            known = [self.codes.setdefault(*pair) for pair in zip(keys, message.codes, strict=True)]
+            assert known == list(message.codes), "a replay has the same codes"
         hold_state = None
-        if isinstance(request.operation, (o.Authorize, o.Capture, o.Void)):
+        if isinstance(request.operation, (o.Authorize, o.HoldPoints, o.Capture, o.Void)):
             assert message.hold.name == transaction.hold
             hold_state = v1.Hold.State.Name(message.hold.state)
-        if isinstance(request.operation, o.Authorize):
+        if isinstance(request.operation, (o.Authorize, o.HoldPoints)):
             self.holds[request.id] = transaction.hold
         reversing = isinstance(request.operation, o.Reverse)
         return o.Outcome(
@@ -275,12 +357,22 @@ class Translator:
                 (self.handles[line.gift_card][0], line.amount.minor_units)
                 for line in getattr(message, "plan", ())
             ),
+            codes=_codes(message),
             replayed=heard.replayed,
             hold_id=transaction.hold or None,
             transaction_id=transaction.name,
             stored=_stored(message),
-            cards={self.handles[card.name][0]: figures(card) for card in cards},
+            cards={
+                **{self.handles[card.name][0]: figures(card) for card in cards},
+                **{handle_of(each): points(each) for each in _customers(message)},
+            },
         )
+
+    def _customer_made(self, request: o.Request, heard: Heard) -> o.Outcome:
+        """The answer of CreateCustomer is the bare customer: it names no transaction."""
+        customer = heard.message
+        self.customers.add((handle_of(customer), request.book))
+        return o.Outcome(replayed=heard.replayed, cards={handle_of(customer): points(customer)})
 
     def _refusal(self, request: o.Request, heard: Heard) -> o.Outcome:
         assert heard.reason, heard
@@ -302,11 +394,26 @@ def _approved(transaction: v1.Transaction) -> int | None:
     return transaction.approved_amount.minor_units
 
 
+def _codes(message: Any) -> int | None:
+    match message:
+        case v1.ReserveCodesResponse():
+            return len(message.codes)
+        case v1.ReleaseCodesResponse():
+            return int(message.released_count)
+    return None
+
+
 def _cards(message: Any) -> list[v1.GiftCard]:
     cards = list(getattr(message, "gift_cards", ()))
     names = ("gift_card", "source", "target", "transfer_target")
     known = [name for name in names if name in message.DESCRIPTOR.fields_by_name]
     return cards + [getattr(message, name) for name in known if message.HasField(name)]
+
+
+def _customers(message: Any) -> list[v1.Customer]:
+    customers = list(getattr(message, "customers", ()))
+    known = "customer" in message.DESCRIPTOR.fields_by_name and message.HasField("customer")
+    return [*customers, message.customer] if known else customers
 
 
 def _stored(message: Message) -> str:

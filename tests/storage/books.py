@@ -23,16 +23,21 @@ from tests.operations import (
     Clock,
     Close,
     Create,
+    Earn,
+    HoldPoints,
     Issue,
     Load,
     Lock,
     Lookup,
+    NewCustomer,
     Operation,
     Outcome,
     Redeem,
     RedeemMany,
     Refund,
+    Release,
     Request,
+    Reserve,
     Reverse,
     Transfer,
     Unlock,
@@ -91,6 +96,22 @@ _LIFE: tuple[tuple[str, Operation] | int, ...] = (
     ("transfer", Transfer("B", "D", 500, pin="1234")),
     ("issue-h", Issue("H", 120)),
     ("close", Close("H", disposition="BREAKAGE")),
+    ("reserve", Reserve(("I", "J", "K", "L"))),
+    ("issue-i", Issue("I", 70, reserved=True)),
+    ("release", Release(cards=("J",))),
+    ("issue-j", Issue("J", 80)),
+    ("reserve-shortly", Reserve(("M",), 60)),
+    ("reverse-codes", Reverse("reserve-shortly")),
+    ("customer-x", NewCustomer("X")),
+    ("customer-y", NewCustomer("Y")),
+    ("earn-x", Earn("X", 500)),
+    ("earn-x-shortly", Earn("X", 60, "2026-12-31")),
+    ("earn-y", Earn("Y", 30)),
+    ("hold-points", HoldPoints("X", 50)),
+    ("capture-points", Capture("hold-points", 20, unit="POINTS")),
+    ("issue-n", Issue("N", 1_000, "LOYAL", customer="X", points=400)),
+    ("issue-o", Issue("O", 50, "LOYAL", customer="Y", points=20)),
+    ("reverse-points", Reverse("issue-o")),
 )
 
 
@@ -111,13 +132,14 @@ class Books:
         self._sell_gift_cards()
 
     def _sell_gift_cards(self) -> None:
-        facts = program(self.merchant_id, "GC")
-        row = {"id": facts.id, "merchant_id": self.merchant_id, "code": "GC", "cell": CELL}
-        version = {"program_id": facts.id, "cell": CELL, "body": orjson.dumps(facts).decode()}
         common = {"version": 1, "create_time": self.clock.now}
-        with self._database.writer.begin() as connection:
-            connection.execute(insert(schema.program).values(row | common))
-            connection.execute(insert(schema.program_version).values(version | common))
+        for code in ("GC", "LOYAL"):
+            facts = program(self.merchant_id, code)
+            row = {"id": facts.id, "merchant_id": self.merchant_id, "code": code, "cell": CELL}
+            version = {"program_id": facts.id, "cell": CELL, "body": orjson.dumps(facts).decode()}
+            with self._database.writer.begin() as connection:
+                connection.execute(insert(schema.program).values(row | common))
+                connection.execute(insert(schema.program_version).values(version | common))
 
     def perform(
         self, operation: Operation, request_id: str, book: str = "LIVE", *, receipt: str = ""

@@ -141,6 +141,36 @@ hold: hold invented
       requested, authorized, captured, exclusive, expire_time, create_time, end_time) SELECT 'z',
       card_id, cell, merchant_id, book, client_id, transaction_id, 3, 1, 1, 0, 0, 1, 1, 1 FROM
       hold WHERE id = <hold hold-open>
+account: points
+  UPDATE account SET balance = balance + 1 WHERE card_id = <card earn-y>
+posting: points in another unit
+  UPDATE posting SET unit = 'USD' WHERE transaction_id = <transaction issue-n> AND unit = 'POINTS'
+posting: points of a purchase deleted
+  DELETE FROM posting WHERE transaction_id = <transaction issue-n> AND unit = 'POINTS'
+posting: points of a purchase changed
+  UPDATE posting SET amount = amount - 1 WHERE transaction_id = <transaction issue-n> AND unit =
+      'POINTS'
+hold_line: held points
+  UPDATE hold_line SET remaining = remaining - 1 WHERE hold_id = <hold hold-points>
+account: customer's unit
+  UPDATE card SET unit = 'USD' WHERE id = <card earn-y>
+code: code deleted
+  DELETE FROM code WHERE card_id = <card issue-a>
+code: code of another card
+  UPDATE code SET card_id = <card issue-b> WHERE card_id = <card issue-a>
+code: code's end
+  UPDATE code SET last_four = 'x' WHERE card_id = <card issue-a>
+code: reserved code deleted
+  DELETE FROM code WHERE reservation_id = <transaction reserve> AND state = 2 AND line = 3
+code: reserved code exchanged
+  UPDATE code SET line = line + 10 WHERE reservation_id = <transaction reserve> AND line > 2
+  UPDATE code SET line = 17 - line WHERE reservation_id = <transaction reserve> AND line > 2
+code: reserved code's end
+  UPDATE code SET expire_time = 1 WHERE reservation_id = <transaction reserve> AND line = 3
+code: reserved code of nobody
+  UPDATE code SET reservation_id = 'z' WHERE reservation_id = <transaction reserve-shortly>
+code: reserved code invented
+  UPDATE code SET reservation_id = 'z', line = 1 WHERE card_id = <card issue-a>
 ledger_commit: last commit cut
   DELETE FROM ledger_commit WHERE id = (SELECT max(id) FROM ledger_commit)
 ledger_commit: commit's hash

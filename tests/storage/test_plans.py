@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Connection, event, text
 
-from server.storage import queries
+from server.storage import directory, loading, queries
 from server.storage.database import Database
 from tests.storage.books import CELL
 from tests.storage.conftest import Copies
@@ -28,6 +28,12 @@ INSERT INTO card (id, cell, merchant_id, book, program_id, program_version, prog
     update_time)
   SELECT {card}, 7, {merchant}, 1, 'p', 1, 'GC', 'USD', 2, {four}, 'UTC', 0, 1, 0, 1, 0,
     {batch}, {customer}, '{{}}', 0, '', 1, 1 FROM numbers;
+INSERT INTO card (id, cell, merchant_id, book, program_id, program_version, program_code, unit,
+    state, code_last_four, time_zone, initial_amount, reload_allowed, return_allowed,
+    partial_redeem_allowed, pin_failures, customer, labels, sequence, head, create_time,
+    update_time)
+  SELECT {wallet}, 7, {merchant}, 1, '', 0, '', 'POINTS', 2, '', 'UTC', 0, 1, 0, 1, 0,
+    {wallet}, '{{}}', 0, '', 1, 1 FROM numbers;
 INSERT INTO account (id, card_id, cell, merchant_id, book, unit, origin, program_id,
     program_version, balance, held, create_time)
   SELECT 'a', {card}, 7, {merchant}, 1, 'USD', 1, 'p', 1, 5, 5, 1 FROM numbers;
@@ -43,6 +49,9 @@ INSERT INTO entry (card_id, sequence, cell, transaction_id, balance_after, held_
 INSERT INTO hold (id, card_id, cell, merchant_id, book, client_id, transaction_id, state,
     requested, authorized, captured, exclusive, expire_time, create_time)
   SELECT {id}, {owner}, 7, {merchant}, 1, 'c', {id}, 1, 5, 5, 0, 0, n, n FROM numbers;
+INSERT INTO code (code_hash, cell, merchant_id, book, kind, state, ciphertext, key_version,
+    create_time, reservation_id, line)
+  SELECT {key}, 7, {merchant}, 1, 1, 2, {key}, 1, n, {owner}, n / 10 FROM numbers;
 INSERT INTO ledger_commit (id, merchant_id, book, cell, first_sequence, count,
     first_transaction_id, last_transaction_id, commit_time, previous, hash)
   SELECT {id}, {merchant}, 1, 7, n, 1, {id}, {id}, n, '', '' FROM numbers
@@ -71,6 +80,7 @@ def _fill(database: Database) -> None:
 
     statements = _FILL.format(
         card=named("card-", "n"),
+        wallet=named("a-wallet-", "n"),
         id=named("id-", "n"),
         owner=named("card-", "1 + n % 10"),
         merchant="CASE WHEN n % 2 = 0 THEN 'm2' ELSE 'm1' END",
@@ -117,6 +127,14 @@ _QUERIES: dict[str, Query] = {
         c, *_SCOPE, customer="c-00000101", limit=50
     ),
     "cards of a batch": lambda c: queries.cards_page(c, *_SCOPE, batch="b-00000101", limit=50),
+    "customers": lambda c: queries.customers_page(c, *_SCOPE, limit=50),
+    "customers, second page": lambda c: queries.customers_page(
+        c, *_SCOPE, after="a-wallet-00000500", limit=50
+    ),
+    "a customer": lambda c: queries.customer(c, *_SCOPE, "a-wallet-00000501"),
+    "customers by number": lambda c: loading.wallet_ids(
+        c, [("m1", 1, "a-wallet-00000501"), ("m2", 1, "a-wallet-00000502")], [CELL]
+    ),
     "holds": lambda c: queries.holds_page(c, *_SCOPE, now=_NOW, limit=50),
     "holds, second page": lambda c: queries.holds_page(
         c, *_SCOPE, now=_NOW, after_id=_IDS[1], limit=50
@@ -138,6 +156,7 @@ _QUERIES: dict[str, Query] = {
     "transactions of a card, second page": lambda c: queries.transactions_page(
         c, *_SCOPE, card_id=_CARD, after=_IDS[1], limit=50
     ),
+    "codes of a reservation": lambda c: directory.reserved_codes(c, _CARD, CELL),
     "commits": lambda c: queries.commit_of(c, _IDS, [CELL]),
 }
 
@@ -202,11 +221,16 @@ def test_a_plan_without_an_index_is_noticed(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
+        ("cards", 50),
+        ("customers", 50),
+        ("customers, second page", 50),
+        ("customers by number", 2),
         ("cards by last four", 50),
         ("cards of a customer", 1),
         ("transactions of a receipt", 1),
         ("transactions of a card", 50),
         ("transactions of a card, second page", 50),
+        ("codes of a reservation", _ROWS // 10),
         ("commits", 3),
     ],
 )

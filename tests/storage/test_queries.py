@@ -96,19 +96,20 @@ def test_pages_of_cards_cover_all_in_order(connection: Connection, limit: int) -
         assert len(page) <= limit
         found += [handles[card.id] for card in page]
         after = page[-1].id
-    assert "".join(found) == "ABCDEFGH"
+    assert "".join(found) == "ABCDEFGHIJNO"
 
 
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        ({"program_code": "GC"}, "ABCDEFGH"),
+        ({"program_code": "GC"}, "ABCDEFGHIJ"),
         ({"program_code": "XX"}, ""),
         ({"state": int(CardState.CLOSED)}, "H"),
-        ({"state": int(CardState.VOIDED)}, "G"),
+        ({"state": int(CardState.VOIDED)}, "GO"),
         ({"batch": "spring"}, "B"),
-        ({"batch": ""}, "ACDEFGH"),
+        ({"batch": ""}, "ACDEFGHIJNO"),
         ({"customer": "nobody"}, ""),
+        ({"customer": "X"}, "N"),
         ({"external_reference": "nothing"}, ""),
         ({"last_four": "D"}, "D"),
         ({"last_four": "D", "state": int(CardState.CLOSED)}, ""),
@@ -136,7 +137,7 @@ def test_nothing_crosses_merchant_book_or_cell(
     connection: Connection, scope: tuple[str, int, int]
 ) -> None:
     own = queries.cards_page(connection, *LIVE, limit=1)[0]
-    mine, _ = queries.holds_page(connection, *LIVE, now=0, limit=1)[0]
+    mine = queries.holds_page(connection, *LIVE, now=0, limit=1)[0].hold
     record = queries.transactions_page(connection, *LIVE, limit=1)[0]
     assert queries.card(connection, *scope, own.id) is None
     assert queries.hold(connection, *scope, mine.id) is None
@@ -145,6 +146,24 @@ def test_nothing_crosses_merchant_book_or_cell(
     assert queries.holds_page(connection, *scope, now=0, card_id=mine.card_id, limit=9) == []
     ids = {card.id for card in queries.cards_page(connection, *scope, limit=100)}
     assert own.id not in ids
+
+
+def test_customers_are_no_cards(connection: Connection) -> None:
+    x, y = queries.customers_page(connection, *LIVE, limit=9)
+    assert [x.customer, y.customer] == ["X", "Y"]
+    assert [x.ledger_balance(), y.ledger_balance()] == [500 + 60 - 20 - 400, 30]
+    assert [x.ledger_held(), len(x.holds)] == [30, 1]
+    after_x = queries.customers_page(connection, *LIVE, after="X", limit=1)
+    assert [asdict(each) for each in after_x] == [asdict(y)]
+    found = queries.customer(connection, *LIVE, "X")
+    assert found is not None
+    assert asdict(found) == asdict(x)
+    assert queries.card(connection, *LIVE, x.id) is None
+    assert queries.customer(connection, *LIVE, "Z") is None
+    assert queries.customer(connection, "merchant", 2, CELL, "X") is None
+    others = queries.customer(connection, "other", 1, CELL, "X")
+    assert others is not None
+    assert others.id != x.id
 
 
 def test_one_card(connection: Connection) -> None:
@@ -164,13 +183,13 @@ _BEFORE, _AFTER = 0, 2**60
     ("now", "state", "expected"),
     [
         (_BEFORE, None, ["part", "open", "all", "final", "void", "undone", "exclusive", "short",
-                         "forgotten"]),
-        (_BEFORE, HoldState.OPEN, ["open", "part", "forgotten"]),
+                         "forgotten", "points"]),
+        (_BEFORE, HoldState.OPEN, ["open", "part", "forgotten", "points"]),
         (_BEFORE, HoldState.CAPTURED, ["all", "final", "exclusive"]),
         (_BEFORE, HoldState.VOIDED, ["void", "undone"]),
         (_BEFORE, HoldState.EXPIRED, ["short"]),
         (_AFTER, HoldState.OPEN, []),
-        (_AFTER, HoldState.EXPIRED, ["open", "part", "short", "forgotten"]),
+        (_AFTER, HoldState.EXPIRED, ["open", "part", "short", "forgotten", "points"]),
         (_AFTER, HoldState.VOIDED, ["void", "undone"]),
     ],
 )  # fmt: skip
@@ -189,8 +208,9 @@ def test_holds_are_what_they_are_now(
     while page := queries.holds_page(
         connection, *LIVE, now=now, state=state, after_id=after, limit=limit
     ):
-        for hold, unit in page:
-            assert unit == "USD"
+        for hold, unit, customer in page:
+            keeps_points = names[hold.id] == "hold-points"
+            assert (unit, customer) == (("POINTS", "X") if keeps_points else ("USD", ""))
             assert state is None or hold.state_at(now) is state
             assert queries.hold(connection, *LIVE, hold.id) is not None
             found.append(names[hold.id].removeprefix("hold-"))
@@ -202,10 +222,10 @@ def test_holds_of_one_card(connection: Connection) -> None:
     everything = queries.holds_page(connection, *LIVE, now=0, limit=100)
     card_id = everything[0][0].card_id
     found = queries.holds_page(connection, *LIVE, now=0, card_id=card_id, limit=100)
-    assert [asdict(hold) for hold, _ in found] == [
-        asdict(hold) for hold, _ in everything if hold.card_id == card_id
+    assert [asdict(each.hold) for each in found] == [
+        asdict(each.hold) for each in everything if each.hold.card_id == card_id
     ]
-    assert all(hold.lines for hold, _ in found)
+    assert all(each.hold.lines for each in found)
     assert 0 < len(found) < len(everything)
 
 
@@ -319,8 +339,8 @@ def test_lists_are_steady_while_rows_come(database: Database) -> None:
             card.id for card in queries.cards_page(connection, *LIVE, after_id=after, limit=2)
         ],
         "holds": lambda connection, after: [
-            hold.id
-            for hold, _ in queries.holds_page(connection, *LIVE, now=0, after_id=after, limit=2)
+            each.hold.id
+            for each in queries.holds_page(connection, *LIVE, now=0, after_id=after, limit=2)
         ],
         "transactions": lambda connection, after: [
             record.id
@@ -388,6 +408,8 @@ def test_transactions_are_described(connection: Connection) -> None:
         "redeem-many": "reverse-many",
         "hold-undone": "reverse-hold",
         "issue-g": "reverse-spent",
+        "reserve-shortly": "reverse-codes",
+        "issue-o": "reverse-points",
     }
     entries = by_request["redeem-many"].record.entries
     assert len(entries) == 2

@@ -13,6 +13,8 @@ from server.domain.model import (
     Book,
     Card,
     CardState,
+    Code,
+    CodeState,
     Hold,
     HoldLine,
     HoldState,
@@ -30,8 +32,8 @@ from server.domain.record import (
     view_card,
     view_hold,
 )
-from server.storage import loading, queries, schema, writing
-from server.storage.database import Database
+from server.storage import directory, loading, queries, schema, writing
+from server.storage.database import Database, LostRaceError
 from server.storage.writing import Changes
 
 _CELL = 7
@@ -188,6 +190,42 @@ def test_a_changed_card_is_written_over(written: tuple[Database, Card, Record]) 
     with database.connect_reader() as connection:
         (ended,) = loading.load_holds(connection, "id", [hold.id], [_CELL])
     assert asdict(ended) == asdict(hold)
+
+
+def test_codes_that_wait_and_what_becomes_of_them(
+    written: tuple[Database, Card, Record],
+) -> None:
+    database, card, record = written
+    hashes = [bytes([number]) * 32 for number in (1, 2, 3)]
+    codes = [
+        Code(value.hex(), None, CodeState.RESERVED, record.id, line, 70 + line, is_new=True)
+        for line, value in enumerate(hashes, start=1)
+    ]
+    new = [
+        (code, CodeMaterial("", value, b"sealed" + value, "last", 5), record)
+        for code, value in zip(codes, hashes, strict=True)
+    ]
+    with database.writer.begin() as connection:
+        writing.write(connection, Changes(new_codes=new), {})
+        keys = [value.hex() for value in hashes]
+        stored = loading.load_codes(connection, keys, [_CELL])
+    assert [asdict(code) for code in stored] == [asdict(code) | {"is_new": False} for code in codes]
+    stored[0].card_id, stored[0].state = card.id, CodeState.USED
+    stored[1].state = CodeState.RELEASED
+    old = {code.code_hash: (code, _CELL) for code in stored[:2]}
+    with database.writer.begin() as connection:
+        writing.write(connection, Changes(old_codes=old), {})
+        assert [asdict(c) for c in loading.load_codes(connection, keys, [_CELL])] == [
+            asdict(code) for code in stored
+        ]
+        assert loading.codes_of_reservations(connection, [record.id], [_CELL]) == set(keys)
+        assert loading.card_ids_of_codes(connection, keys, [_CELL]) == {keys[0]: card.id}
+        sealed = directory.reserved_codes(connection, record.id, _CELL)
+        assert [each.ciphertext for each in sealed] == [b"sealed" + value for value in hashes]
+        assert [each.code_hash for each in sealed] == hashes
+    # The wall: a code that a card has is given to nobody else, whatever a writer believes.
+    with pytest.raises(LostRaceError), database.writer.begin() as connection:
+        writing.write(connection, Changes(old_codes=old), {})
 
 
 def test_a_slim_change_touches_the_chain_only(written: tuple[Database, Card, Record]) -> None:

@@ -60,9 +60,10 @@ def test_untouched_books_are_found_right(kept: Database) -> None:
     seen: list[tuple[int, int]] = []
     report = verify(kept, lambda done, steps: seen.append((done, steps)))
     assert report.ok, _problems(report)
-    assert seen[-1] == (76, 76)
+    assert seen[-1] == (101, 101)
     assert dict(report.counts) == {
-        "transactions": 61, "postings": 43, "commits": 46, "cards": 15, "entries": 59, "holds": 9,
+        "transactions": 79, "postings": 57, "commits": 62, "reserved codes": 5, "cards": 20,
+        "customers": 2, "entries": 75, "holds": 10,
     }  # fmt: skip
     live = report.totals["merchant", 1, "USD"]
     # Worked out by hand from what `books` lets happen: the spent and undone card G left 800 to
@@ -72,9 +73,16 @@ def test_untouched_books_are_found_right(kept: Database) -> None:
     assert live.of("adjustment") == -21
     assert live.of("promo_expense") == -700
     assert live.of("in_transit") == 0
-    assert live.liability == 10_000 + 5_000 + 2_500 + 1_000 + 4_000 + 900 - (
+    assert live.liability == 10_000 + 5_000 + 2_500 + 1_000 + 4_000 + 900 + 150 + 1_000 - (
         (1_500 - 400) + 250 + 100 + 200 + 3_000 + 100 + 2_100 + 10
     ) + (33 - 12)
+    # The points that paid for card N went out of one unit and came into another.
+    assert live.of("points_exchange") == -1_000
+    points = report.totals["merchant", 1, "POINTS"]
+    assert points.of("promo_expense") == -(500 + 60 + 30)
+    assert points.of("points_exchange") == 400
+    assert points.of("clearing") == 20
+    assert points.liability == 500 + 60 + 30 - 400 - 20
 
 
 def test_an_empty_database_is_found_right(database: Database) -> None:

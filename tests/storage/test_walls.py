@@ -27,6 +27,7 @@ _GOOD: dict[str, dict[str, Any]] = {
     "code": {
         "code_hash": b"h1", "cell": 7, "merchant_id": "m1", "book": 1, "card_id": "c1",
         "kind": 1, "state": 1, "ciphertext": b"x", "key_version": 1, "create_time": 1,
+        "reservation_id": "t1", "line": 1,
     },
     "account": {
         "id": "a1", "card_id": "c1", "cell": 7, "merchant_id": "m1", "book": 1, "unit": "USD",
@@ -79,7 +80,7 @@ _GOOD: dict[str, dict[str, Any]] = {
 # What makes a good row a second one, so that only the wall in question stands in its way.
 _SECOND: dict[str, dict[str, Any]] = {
     "card": {"id": "c2"},
-    "code": {"code_hash": b"h2"},
+    "code": {"code_hash": b"h2", "line": 2},
     "account": {"id": "a2"},
     "hold": {"id": "h2"},
     "hold_line": {"account_id": "a2"},
@@ -97,9 +98,17 @@ _CHECKS: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_card_state", "card", {"state": 6}),
     ("ck_card_book", "card", {"book": 0}),
     ("ck_card_book", "card", {"book": 10}),
+    ("ck_card_customer", "card", {"unit": "POINTS"}),
     ("ck_card_sequence", "card", {"sequence": -1}),
     ("ck_card_initial_amount", "card", {"initial_amount": -1}),
     ("ck_card_initial_amount", "card", {"initial_amount": _LIMIT + 1}),
+    ("ck_code_state", "code", {"state": 0, "card_id": None}),
+    ("ck_code_state", "code", {"state": 4, "card_id": None}),
+    ("ck_code_card", "code", {"state": 2}),
+    ("ck_code_card", "code", {"state": 1, "card_id": None}),
+    ("ck_code_reservation", "code", {"line": None}),
+    ("ck_code_reservation", "code", {"reservation_id": None}),
+    ("ck_code_owner", "code", {"state": 3, "card_id": None, "reservation_id": None, "line": None}),
     ("ck_account_balance", "account", {"balance": _LIMIT + 1}),
     ("ck_account_balance", "account", {"balance": 2**63 - 1}),
     ("ck_account_held", "account", {"held": 101}),
@@ -136,6 +145,7 @@ _CHECKS: list[tuple[str, str, dict[str, Any]]] = [
 _UNIQUE: list[tuple[str, str]] = [
     ("card", "id"),
     ("code", "code_hash"),
+    ("code", "line"),
     ("account", "id"),
     ("hold", "id"),
     ("hold_line", "account_id"),
@@ -310,6 +320,17 @@ def test_sqlite_is_as_strict(furnished_copies: Copies, statement: str) -> None:
         pytest.raises(DBAPIError, match="cannot store"),
     ):
         _execute(database, statement)
+
+
+def test_a_customer_has_one_wallet_in_a_book(own: Database) -> None:
+    wallet = _GOOD["card"] | {"unit": "POINTS", "customer": "7"}
+    _insert(own, "card", wallet | {"id": "w1"})
+    _insert(own, "card", wallet | {"id": "w2", "book": 2})
+    # A customer may have any number of gift cards.
+    for number in (1, 2):
+        _insert(own, "card", wallet | {"id": f"g{number}", "unit": "USD"})
+    with pytest.raises(DBAPIError, match=r"UNIQUE constraint failed|uq_card_wallet"):
+        _insert(own, "card", wallet | {"id": "w3"})
 
 
 def test_a_login_may_be_used_again_once_revoked(own: Database) -> None:

@@ -47,6 +47,10 @@ REASONS: Final[Mapping[str, Answer]] = {
     "MERCHANT_NOT_FOUND": Answer(422, "Unknown merchant."),
     "API_CLIENT_NOT_FOUND": Answer(422, "Unknown client."),
     "CREDENTIAL_NOT_FOUND": Answer(422, "Unknown credential."),
+    "CODE_RESERVATION_NOT_FOUND": Answer(422, "Unknown reservation of gift card IDs."),
+    "CUSTOMER_NOT_FOUND": Answer(422, "Unknown customer."),
+    "CODE_NOT_RESERVED": Answer(422, "This gift card ID is not reserved."),
+    "CODE_NOT_STORED": Answer(422, "The ID of this gift card cannot be shown."),
     "CODE_EXISTS": Answer(409, "A gift card with this ID exists already."),
     "RESOURCE_EXISTS": Answer(409, "This exists already."),
     # The PIN, for which RETAIL7 has no field
@@ -86,6 +90,10 @@ REASONS: Final[Mapping[str, Answer]] = {
     "REFUND_EXCEEDS_REDEMPTION": Answer(422, "More than what was paid."),
     "NO_BALANCE": Answer(422, "The gift card has no balance."),
     "INSUFFICIENT_FUNDS": Answer(422, "The balance of the gift card is not sufficient."),
+    "POINTS_NOT_ALLOWED": Answer(422, "Gift cards of this type cannot be bought with points."),
+    "POINTS_AMOUNT_MISMATCH": Answer(422, "The points are not what the gift card costs."),
+    "POINTS_EXPIRED": Answer(422, "The points have expired."),
+    "INSUFFICIENT_POINTS": Answer(422, "The customer does not have enough points."),
     "BALANCE_NOT_ZERO": Answer(422, "The gift card still has a balance."),
     # The service
     "OVERLOADED": Answer(503, "The service is busy. Please try again."),

@@ -97,17 +97,21 @@ class ApiClient(_message.Message):
         SCOPE_UNSPECIFIED: ApiClient._Scope.ValueType  # 0
         """Never answered; refused in a request."""
         READ: ApiClient._Scope.ValueType  # 1
-        """Read cards, holds, transactions, programs and locations."""
+        """Read cards, customers, holds, transactions, programs and locations."""
         SELL: ApiClient._Scope.ValueType  # 2
-        """Create, activate, issue and load cards."""
+        """Create, activate, issue and load cards, reserve codes, draw certificates, create customers
+        and credit points.
+        """
         REDEEM: ApiClient._Scope.ValueType  # 3
-        """Redeem and authorize, capture and void holds."""
+        """Redeem and authorize, capture and void holds, spend points."""
         REFUND: ApiClient._Scope.ValueType  # 4
         """Refund to cards."""
         MANAGE: ApiClient._Scope.ValueType  # 5
-        """Update, lock, unlock and close cards, transfer balances, reverse transactions of others."""
+        """Update, lock, unlock and close cards, transfer balances, update customers, reverse
+        transactions of others.
+        """
         ADJUST: ApiClient._Scope.ValueType  # 6
-        """Adjust balances."""
+        """Adjust balances and points."""
         CONFIGURE: ApiClient._Scope.ValueType  # 7
         """Create and update programs and locations."""
         ADMINISTER: ApiClient._Scope.ValueType  # 8
@@ -121,17 +125,21 @@ class ApiClient(_message.Message):
     SCOPE_UNSPECIFIED: ApiClient.Scope.ValueType  # 0
     """Never answered; refused in a request."""
     READ: ApiClient.Scope.ValueType  # 1
-    """Read cards, holds, transactions, programs and locations."""
+    """Read cards, customers, holds, transactions, programs and locations."""
     SELL: ApiClient.Scope.ValueType  # 2
-    """Create, activate, issue and load cards."""
+    """Create, activate, issue and load cards, reserve codes, draw certificates, create customers
+    and credit points.
+    """
     REDEEM: ApiClient.Scope.ValueType  # 3
-    """Redeem and authorize, capture and void holds."""
+    """Redeem and authorize, capture and void holds, spend points."""
     REFUND: ApiClient.Scope.ValueType  # 4
     """Refund to cards."""
     MANAGE: ApiClient.Scope.ValueType  # 5
-    """Update, lock, unlock and close cards, transfer balances, reverse transactions of others."""
+    """Update, lock, unlock and close cards, transfer balances, update customers, reverse
+    transactions of others.
+    """
     ADJUST: ApiClient.Scope.ValueType  # 6
-    """Adjust balances."""
+    """Adjust balances and points."""
     CONFIGURE: ApiClient.Scope.ValueType  # 7
     """Create and update programs and locations."""
     ADMINISTER: ApiClient.Scope.ValueType  # 8

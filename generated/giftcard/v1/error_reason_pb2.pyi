@@ -432,6 +432,60 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example:
       {"reason": "INTERNAL", "domain": "giftcard.v1"}
     """
+    CODE_NOT_RESERVED: _ErrorReason.ValueType  # 61
+    """FAILED_PRECONDITION, a decision. The code must be reserved and is not, or not any more.
+
+    Example:
+      {"reason": "CODE_NOT_RESERVED", "domain": "giftcard.v1"}
+    """
+    CODE_RESERVATION_NOT_FOUND: _ErrorReason.ValueType  # 62
+    """NOT_FOUND, not a decision. No reservation of codes of this merchant and book has this name.
+
+    Example:
+      {"reason": "CODE_RESERVATION_NOT_FOUND", "domain": "giftcard.v1"}
+    """
+    CUSTOMER_NOT_FOUND: _ErrorReason.ValueType  # 63
+    """NOT_FOUND, not a decision. No customer of this merchant and book has this name.
+
+    Example:
+      {"reason": "CUSTOMER_NOT_FOUND", "domain": "giftcard.v1",
+       "metadata": {"customer": "customers/2059378440"}}
+    """
+    POINTS_NOT_ALLOWED: _ErrorReason.ValueType  # 64
+    """FAILED_PRECONDITION, a decision. Cards of this program cannot be bought with points.
+
+    Example:
+      {"reason": "POINTS_NOT_ALLOWED", "domain": "giftcard.v1"}
+    """
+    POINTS_AMOUNT_MISMATCH: _ErrorReason.ValueType  # 65
+    """FAILED_PRECONDITION, a decision. The points are not what the amount costs by the program's
+    rate. There are no `required_points` where the amount is not worth a whole number of points.
+
+    Example:
+      {"reason": "POINTS_AMOUNT_MISMATCH", "domain": "giftcard.v1",
+       "metadata": {"required_points": "5000", "requested_points": "4000"}}
+    """
+    INSUFFICIENT_POINTS: _ErrorReason.ValueType  # 66
+    """FAILED_PRECONDITION, a decision. The customer has fewer points available than were asked for.
+
+    Example:
+      {"reason": "INSUFFICIENT_POINTS", "domain": "giftcard.v1",
+       "metadata": {"available_points": "500", "requested_points": "700"}}
+    """
+    CODE_NOT_STORED: _ErrorReason.ValueType  # 67
+    """FAILED_PRECONDITION, not a decision. The server knows the card's code only by its hash, so it
+    cannot print it.
+
+    Example:
+      {"reason": "CODE_NOT_STORED", "domain": "giftcard.v1"}
+    """
+    POINTS_EXPIRED: _ErrorReason.ValueType  # 68
+    """FAILED_PRECONDITION, a decision. The points would have expired before they were credited.
+
+    Example:
+      {"reason": "POINTS_EXPIRED", "domain": "giftcard.v1",
+       "metadata": {"valid_until": "2026-02-28"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every error of this API carries a google.rpc.Status with exactly one google.rpc.ErrorInfo: its
@@ -856,5 +910,59 @@ server's log has the rest.
 
 Example:
   {"reason": "INTERNAL", "domain": "giftcard.v1"}
+"""
+CODE_NOT_RESERVED: ErrorReason.ValueType  # 61
+"""FAILED_PRECONDITION, a decision. The code must be reserved and is not, or not any more.
+
+Example:
+  {"reason": "CODE_NOT_RESERVED", "domain": "giftcard.v1"}
+"""
+CODE_RESERVATION_NOT_FOUND: ErrorReason.ValueType  # 62
+"""NOT_FOUND, not a decision. No reservation of codes of this merchant and book has this name.
+
+Example:
+  {"reason": "CODE_RESERVATION_NOT_FOUND", "domain": "giftcard.v1"}
+"""
+CUSTOMER_NOT_FOUND: ErrorReason.ValueType  # 63
+"""NOT_FOUND, not a decision. No customer of this merchant and book has this name.
+
+Example:
+  {"reason": "CUSTOMER_NOT_FOUND", "domain": "giftcard.v1",
+   "metadata": {"customer": "customers/2059378440"}}
+"""
+POINTS_NOT_ALLOWED: ErrorReason.ValueType  # 64
+"""FAILED_PRECONDITION, a decision. Cards of this program cannot be bought with points.
+
+Example:
+  {"reason": "POINTS_NOT_ALLOWED", "domain": "giftcard.v1"}
+"""
+POINTS_AMOUNT_MISMATCH: ErrorReason.ValueType  # 65
+"""FAILED_PRECONDITION, a decision. The points are not what the amount costs by the program's
+rate. There are no `required_points` where the amount is not worth a whole number of points.
+
+Example:
+  {"reason": "POINTS_AMOUNT_MISMATCH", "domain": "giftcard.v1",
+   "metadata": {"required_points": "5000", "requested_points": "4000"}}
+"""
+INSUFFICIENT_POINTS: ErrorReason.ValueType  # 66
+"""FAILED_PRECONDITION, a decision. The customer has fewer points available than were asked for.
+
+Example:
+  {"reason": "INSUFFICIENT_POINTS", "domain": "giftcard.v1",
+   "metadata": {"available_points": "500", "requested_points": "700"}}
+"""
+CODE_NOT_STORED: ErrorReason.ValueType  # 67
+"""FAILED_PRECONDITION, not a decision. The server knows the card's code only by its hash, so it
+cannot print it.
+
+Example:
+  {"reason": "CODE_NOT_STORED", "domain": "giftcard.v1"}
+"""
+POINTS_EXPIRED: ErrorReason.ValueType  # 68
+"""FAILED_PRECONDITION, a decision. The points would have expired before they were credited.
+
+Example:
+  {"reason": "POINTS_EXPIRED", "domain": "giftcard.v1",
+   "metadata": {"valid_until": "2026-02-28"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

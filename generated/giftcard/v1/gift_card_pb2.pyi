@@ -41,8 +41,9 @@ class Money(_message.Message):
     of a movement is in the method or in the sign of an `Entry`. At most 10^12 in size.
     """
     currency_code: _builtins.str
-    """ISO 4217 alphabetic code in upper case, such as `USD`. Sent even where the card fixes the
-    currency, so that both sides assert the same one; amounts are never converted.
+    """ISO 4217 alphabetic code in upper case, such as `USD`, or `POINTS` for a customer's points,
+    which have no minor unit. Sent even where the card fixes the currency, so that both sides
+    assert the same one; amounts are never converted.
     """
     def __init__(
         self,
@@ -517,7 +518,7 @@ Global___Tranche: _TypeAlias = Tranche  # noqa: Y015
 
 @_typing.final
 class Hold(_message.Message):
-    """Value that a card keeps aside for a later capture. A hold ends exactly once: captured in full or
+    """Value that a card, or points that a customer, keeps aside for a later capture. A hold ends exactly once: captured in full or
     finally, voided, or expired. A partial capture leaves it OPEN.
     """
 
@@ -568,10 +569,11 @@ class Hold(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     API_CLIENT_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `holds/{hold}`, with an opaque hexadecimal id made by the server."""
     gift_card: _builtins.str
-    """Resource name of the card."""
+    """Resource name of the card. Empty when the hold keeps points."""
     state: Global___Hold.State.ValueType
     """Where the hold is in its life."""
     exclusive: _builtins.bool
@@ -584,6 +586,10 @@ class Hold(_message.Message):
     """What a till prints on the receipt. Made from the id of the hold; not a secret."""
     api_client: _builtins.str
     """Resource name of the API client that holds, `merchants/{merchant}/apiClients/{api_client}`."""
+    customer: _builtins.str
+    """Resource name of the customer whose points the hold keeps, `customers/{customer}`. Empty when
+    it keeps value of a card.
+    """
     @_builtins.property
     def requested_amount(self) -> Global___Money:
         """What the caller asked for. With `whole_balance`: what was available."""
@@ -629,10 +635,11 @@ class Hold(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         api_client: _builtins.str = ...,
+        customer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "remaining_amount", b"remaining_amount", "requested_amount", b"requested_amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_client", b"api_client", "authorization_code", b"authorization_code", "authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "create_time", b"create_time", "end_time", b"end_time", "exclusive", b"exclusive", "expire_time", b"expire_time", "gift_card", b"gift_card", "name", b"name", "remaining_amount", b"remaining_amount", "requested_amount", b"requested_amount", "sale_reference", b"sale_reference", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_client", b"api_client", "authorization_code", b"authorization_code", "authorized_amount", b"authorized_amount", "captured_amount", b"captured_amount", "create_time", b"create_time", "customer", b"customer", "end_time", b"end_time", "exclusive", b"exclusive", "expire_time", b"expire_time", "gift_card", b"gift_card", "name", b"name", "remaining_amount", b"remaining_amount", "requested_amount", b"requested_amount", "sale_reference", b"sale_reference", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -669,7 +676,7 @@ class Transaction(_message.Message):
         REFUND: Transaction._Kind.ValueType  # 7
         """RefundGiftCard."""
         AUTHORIZE: Transaction._Kind.ValueType  # 8
-        """AuthorizeGiftCard."""
+        """AuthorizeGiftCard, AuthorizePoints."""
         CAPTURE: Transaction._Kind.ValueType  # 9
         """CaptureHold."""
         VOID: Transaction._Kind.ValueType  # 10
@@ -685,15 +692,21 @@ class Transaction(_message.Message):
         TRANSFER: Transaction._Kind.ValueType  # 15
         """TransferBalance."""
         ADJUST: Transaction._Kind.ValueType  # 16
-        """AdjustGiftCard."""
+        """AdjustGiftCard, AdjustPoints."""
         UPDATE: Transaction._Kind.ValueType  # 17
         """UpdateGiftCard."""
         SEAL: Transaction._Kind.ValueType  # 18
         """A request id sealed by LookupTransaction, or by a reversal that arrived before its original."""
         ADMIN: Transaction._Kind.ValueType  # 19
-        """A write of ProgramService, LocationService or AdminService."""
+        """A write of ProgramService, LocationService or AdminService, CreateCustomer, UpdateCustomer."""
         CHECK_PIN: Transaction._Kind.ValueType  # 21
         """A PIN was checked where the answer had to be counted."""
+        RESERVE_CODES: Transaction._Kind.ValueType  # 22
+        """ReserveCodes."""
+        RELEASE_CODES: Transaction._Kind.ValueType  # 23
+        """ReleaseCodes."""
+        EARN_POINTS: Transaction._Kind.ValueType  # 24
+        """EarnPoints."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What the request was. May grow."""
@@ -715,7 +728,7 @@ class Transaction(_message.Message):
     REFUND: Transaction.Kind.ValueType  # 7
     """RefundGiftCard."""
     AUTHORIZE: Transaction.Kind.ValueType  # 8
-    """AuthorizeGiftCard."""
+    """AuthorizeGiftCard, AuthorizePoints."""
     CAPTURE: Transaction.Kind.ValueType  # 9
     """CaptureHold."""
     VOID: Transaction.Kind.ValueType  # 10
@@ -731,15 +744,21 @@ class Transaction(_message.Message):
     TRANSFER: Transaction.Kind.ValueType  # 15
     """TransferBalance."""
     ADJUST: Transaction.Kind.ValueType  # 16
-    """AdjustGiftCard."""
+    """AdjustGiftCard, AdjustPoints."""
     UPDATE: Transaction.Kind.ValueType  # 17
     """UpdateGiftCard."""
     SEAL: Transaction.Kind.ValueType  # 18
     """A request id sealed by LookupTransaction, or by a reversal that arrived before its original."""
     ADMIN: Transaction.Kind.ValueType  # 19
-    """A write of ProgramService, LocationService or AdminService."""
+    """A write of ProgramService, LocationService or AdminService, CreateCustomer, UpdateCustomer."""
     CHECK_PIN: Transaction.Kind.ValueType  # 21
     """A PIN was checked where the answer had to be counted."""
+    RESERVE_CODES: Transaction.Kind.ValueType  # 22
+    """ReserveCodes."""
+    RELEASE_CODES: Transaction.Kind.ValueType  # 23
+    """ReleaseCodes."""
+    EARN_POINTS: Transaction.Kind.ValueType  # 24
+    """EarnPoints."""
 
     class _State:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -797,8 +816,8 @@ class Transaction(_message.Message):
     hold: _builtins.str
     """Resource name of the hold that was opened, captured or voided. Empty for other operations."""
     target_transaction: _builtins.str
-    """Resource name of the transaction that this one refunds or reverses. Empty for other operations
-    and for a reversal whose original had not arrived.
+    """Resource name of the transaction that this one refunds or reverses, or whose reserved codes it
+    releases. Empty for other operations and for a reversal whose original had not arrived.
     """
     request_id: _builtins.str
     """The caller's id of the request."""
@@ -820,7 +839,9 @@ class Transaction(_message.Message):
     """
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
-        """One entry for each card that was touched. Empty when nothing moved."""
+        """One entry for each card, and each customer's points, that was touched. Empty when nothing
+        moved.
+        """
 
     @_builtins.property
     def requested_amount(self) -> Global___Money:
@@ -886,7 +907,7 @@ Global___Transaction: _TypeAlias = Transaction  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
-    """What a transaction did to one card. The entries of a card form a chain: each hash covers the one
+    """What a transaction did to one card, or to one customer's points. The entries of a card form a chain: each hash covers the one
     before it, so that an edited, lost or reordered entry is found.
     """
 
@@ -898,12 +919,17 @@ class Entry(_message.Message):
     BALANCE_AFTER_FIELD_NUMBER: _builtins.int
     HELD_AFTER_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     gift_card: _builtins.str
-    """Resource name of the card."""
+    """Resource name of the card. Empty for an entry of points."""
     sequence: _builtins.int
     """Position in the card's chain, from 1, without gaps."""
     hash: _builtins.bytes
     """SHA-256 over this entry and the hash of the card's entry before it."""
+    customer: _builtins.str
+    """Resource name of the customer whose points were touched, `customers/{customer}`. Empty for an
+    entry of a card.
+    """
     @_builtins.property
     def amount(self) -> Global___Money:
         """Change of the balance: positive into the card, negative out of it, zero when only holds or
@@ -927,10 +953,11 @@ class Entry(_message.Message):
         balance_after: Global___Money | None = ...,
         held_after: Global___Money | None = ...,
         hash: _builtins.bytes = ...,
+        customer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance_after", b"balance_after", "held_after", b"held_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance_after", b"balance_after", "gift_card", b"gift_card", "hash", b"hash", "held_after", b"held_after", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance_after", b"balance_after", "customer", b"customer", "gift_card", b"gift_card", "hash", b"hash", "held_after", b"held_after", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

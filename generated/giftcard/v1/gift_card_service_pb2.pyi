@@ -4,7 +4,9 @@ isort:skip_file
 The service that keeps gift cards and their money."""
 
 from collections import abc as _abc
+from giftcard.v1 import customer_pb2 as _customer_pb2
 from giftcard.v1 import gift_card_pb2 as _gift_card_pb2
+from giftcard.v1 import program_service_pb2 as _program_service_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -65,6 +67,9 @@ class CreateGiftCardRequest(_message.Message):
     CUSTOMER_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REQUIRE_RESERVED_CODE_FIELD_NUMBER: _builtins.int
+    CODE_FORMAT_FIELD_NUMBER: _builtins.int
+    REQUIRE_CUSTOMER_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """Resource name of the program, `programs/{program}`."""
     code: _builtins.str
@@ -91,6 +96,12 @@ class CreateGiftCardRequest(_message.Message):
     """Unique id of this request among those of the caller: 1-128 printable ASCII characters, a UUID
     recommended. Kept as long as the ledger.
     """
+    require_reserved_code: _builtins.bool
+    """Whether `code` must be reserved, so that a slip of the finger makes no card. Refused without
+    `code`.
+    """
+    require_customer: _builtins.bool
+    """Whether `customer` must be known to CustomerService. Refused without `customer`."""
     @_builtins.property
     def max_balance(self) -> _gift_card_pb2.Money:
         """The most the card may ever be worth. Absent: the program's rule."""
@@ -111,6 +122,10 @@ class CreateGiftCardRequest(_message.Message):
     def context(self) -> _gift_card_pb2.CallContext:
         """Where, by whom and why. Recorded with the transaction."""
 
+    @_builtins.property
+    def code_format(self) -> _program_service_pb2.Program.CodeFormat:
+        """How the server makes the code of this card. Absent: the program's format. Refused with `code`."""
+
     def __init__(
         self,
         *,
@@ -129,10 +144,13 @@ class CreateGiftCardRequest(_message.Message):
         customer: _builtins.str = ...,
         context: _gift_card_pb2.CallContext | None = ...,
         request_id: _builtins.str = ...,
+        require_reserved_code: _builtins.bool = ...,
+        code_format: _program_service_pb2.Program.CodeFormat | None = ...,
+        require_customer: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "context", b"context", "max_balance", b"max_balance", "partial_redeem_allowed", b"partial_redeem_allowed", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "code_format", b"code_format", "context", b"context", "max_balance", b"max_balance", "partial_redeem_allowed", b"partial_redeem_allowed", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "batch", b"batch", "code", b"code", "context", b"context", "customer", b"customer", "external_reference", b"external_reference", "labels", b"labels", "max_balance", b"max_balance", "partial_redeem_allowed", b"partial_redeem_allowed", "pin", b"pin", "program", b"program", "reload_allowed", b"reload_allowed", "request_id", b"request_id", "return_allowed", b"return_allowed", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "batch", b"batch", "code", b"code", "code_format", b"code_format", "context", b"context", "customer", b"customer", "external_reference", b"external_reference", "labels", b"labels", "max_balance", b"max_balance", "partial_redeem_allowed", b"partial_redeem_allowed", "pin", b"pin", "program", b"program", "reload_allowed", b"reload_allowed", "request_id", b"request_id", "require_customer", b"require_customer", "require_reserved_code", b"require_reserved_code", "return_allowed", b"return_allowed", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__partial_redeem_allowed: _TypeAlias = _typing.Literal["partial_redeem_allowed"]  # noqa: Y015
     _WhichOneofArgType__partial_redeem_allowed: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed"]  # noqa: Y015
@@ -315,6 +333,10 @@ class IssueGiftCardRequest(_message.Message):
     TRANCHE_EXPIRE_DATE_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REQUIRE_RESERVED_CODE_FIELD_NUMBER: _builtins.int
+    CODE_FORMAT_FIELD_NUMBER: _builtins.int
+    REQUIRE_CUSTOMER_FIELD_NUMBER: _builtins.int
+    POINTS_TO_REDEEM_FIELD_NUMBER: _builtins.int
     program: _builtins.str
     """Resource name of the program, `programs/{program}`."""
     code: _builtins.str
@@ -342,6 +364,17 @@ class IssueGiftCardRequest(_message.Message):
     request_id: _builtins.str
     """Unique id of this request among those of the caller: 1-128 printable ASCII characters, a UUID
     recommended. Kept as long as the ledger.
+    """
+    require_reserved_code: _builtins.bool
+    """Whether `code` must be reserved, so that a slip of the finger makes no card. Refused without
+    `code`.
+    """
+    require_customer: _builtins.bool
+    """Whether `customer` must be known to CustomerService. Refused without `customer`."""
+    points_to_redeem: _builtins.int
+    """How many of the customer's points pay for the card; zero when money does. Must equal `amount`
+    times the program's `points_per_major_unit`, exactly. Requires `customer`; `origin` is then
+    POINTS and must be left out.
     """
     @_builtins.property
     def amount(self) -> _gift_card_pb2.Money:
@@ -371,6 +404,10 @@ class IssueGiftCardRequest(_message.Message):
     def context(self) -> _gift_card_pb2.CallContext:
         """Where, by whom and why. Recorded with the transaction."""
 
+    @_builtins.property
+    def code_format(self) -> _program_service_pb2.Program.CodeFormat:
+        """How the server makes the code of this card. Absent: the program's format. Refused with `code`."""
+
     def __init__(
         self,
         *,
@@ -392,10 +429,14 @@ class IssueGiftCardRequest(_message.Message):
         tranche_expire_date: _date_pb2.Date | None = ...,
         context: _gift_card_pb2.CallContext | None = ...,
         request_id: _builtins.str = ...,
+        require_reserved_code: _builtins.bool = ...,
+        code_format: _program_service_pb2.Program.CodeFormat | None = ...,
+        require_customer: _builtins.bool = ...,
+        points_to_redeem: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "amount", b"amount", "context", b"context", "max_balance", b"max_balance", "partial_redeem_allowed", b"partial_redeem_allowed", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "tranche_expire_date", b"tranche_expire_date", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "amount", b"amount", "code_format", b"code_format", "context", b"context", "max_balance", b"max_balance", "partial_redeem_allowed", b"partial_redeem_allowed", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "tranche_expire_date", b"tranche_expire_date", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "amount", b"amount", "batch", b"batch", "code", b"code", "context", b"context", "customer", b"customer", "external_reference", b"external_reference", "labels", b"labels", "max_balance", b"max_balance", "origin", b"origin", "partial_redeem_allowed", b"partial_redeem_allowed", "pin", b"pin", "program", b"program", "reload_allowed", b"reload_allowed", "request_id", b"request_id", "return_allowed", b"return_allowed", "tranche_expire_date", b"tranche_expire_date", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "amount", b"amount", "batch", b"batch", "code", b"code", "code_format", b"code_format", "context", b"context", "customer", b"customer", "external_reference", b"external_reference", "labels", b"labels", "max_balance", b"max_balance", "origin", b"origin", "partial_redeem_allowed", b"partial_redeem_allowed", "pin", b"pin", "points_to_redeem", b"points_to_redeem", "program", b"program", "reload_allowed", b"reload_allowed", "request_id", b"request_id", "require_customer", b"require_customer", "require_reserved_code", b"require_reserved_code", "return_allowed", b"return_allowed", "tranche_expire_date", b"tranche_expire_date", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__partial_redeem_allowed: _TypeAlias = _typing.Literal["partial_redeem_allowed"]  # noqa: Y015
     _WhichOneofArgType__partial_redeem_allowed: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed"]  # noqa: Y015
@@ -421,6 +462,7 @@ class IssueGiftCardResponse(_message.Message):
     GIFT_CARD_FIELD_NUMBER: _builtins.int
     TRANSACTION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """Whether this answers a repeated request with the decision made the first time."""
     @_builtins.property
@@ -431,16 +473,21 @@ class IssueGiftCardResponse(_message.Message):
     def transaction(self) -> _gift_card_pb2.Transaction:
         """What was decided."""
 
+    @_builtins.property
+    def customer(self) -> _customer_pb2.Customer:
+        """The customer whose points paid, as the operation left them. Absent when money paid."""
+
     def __init__(
         self,
         *,
         gift_card: _gift_card_pb2.GiftCard | None = ...,
         transaction: _gift_card_pb2.Transaction | None = ...,
         replayed: _builtins.bool = ...,
+        customer: _customer_pb2.Customer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gift_card", b"gift_card", "transaction", b"transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "gift_card", b"gift_card", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gift_card", b"gift_card", "replayed", b"replayed", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "gift_card", b"gift_card", "replayed", b"replayed", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1065,6 +1112,7 @@ class RefundGiftCardResponse(_message.Message):
     GIFT_CARDS_FIELD_NUMBER: _builtins.int
     TRANSACTION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """Whether this answers a repeated request with the decision made the first time."""
     @_builtins.property
@@ -1075,16 +1123,21 @@ class RefundGiftCardResponse(_message.Message):
     def transaction(self) -> _gift_card_pb2.Transaction:
         """What was decided."""
 
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedCompositeFieldContainer[_customer_pb2.Customer]:
+        """The customers whose points were credited, as they are now."""
+
     def __init__(
         self,
         *,
         gift_cards: _abc.Iterable[_gift_card_pb2.GiftCard] | None = ...,
         transaction: _gift_card_pb2.Transaction | None = ...,
         replayed: _builtins.bool = ...,
+        customers: _abc.Iterable[_customer_pb2.Customer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gift_cards", b"gift_cards", "replayed", b"replayed", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "gift_cards", b"gift_cards", "replayed", b"replayed", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1265,11 +1318,12 @@ class CaptureHoldResponse(_message.Message):
     REPLAYED_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
     CAPTURED_AMOUNT_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """Whether this answers a repeated request with the decision made the first time."""
     @_builtins.property
     def gift_card(self) -> _gift_card_pb2.GiftCard:
-        """The card, as the operation left it."""
+        """The card, as the operation left it. Absent when the hold keeps points."""
 
     @_builtins.property
     def transaction(self) -> _gift_card_pb2.Transaction:
@@ -1283,6 +1337,10 @@ class CaptureHoldResponse(_message.Message):
     def captured_amount(self) -> _gift_card_pb2.Money:
         """What this capture took."""
 
+    @_builtins.property
+    def customer(self) -> _customer_pb2.Customer:
+        """The customer, as the operation left it. Absent unless the hold keeps points."""
+
     def __init__(
         self,
         *,
@@ -1291,10 +1349,11 @@ class CaptureHoldResponse(_message.Message):
         replayed: _builtins.bool = ...,
         hold: _gift_card_pb2.Hold | None = ...,
         captured_amount: _gift_card_pb2.Money | None = ...,
+        customer: _customer_pb2.Customer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["captured_amount", b"captured_amount", "gift_card", b"gift_card", "hold", b"hold", "transaction", b"transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["captured_amount", b"captured_amount", "customer", b"customer", "gift_card", b"gift_card", "hold", b"hold", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_amount", b"captured_amount", "gift_card", b"gift_card", "hold", b"hold", "replayed", b"replayed", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_amount", b"captured_amount", "customer", b"customer", "gift_card", b"gift_card", "hold", b"hold", "replayed", b"replayed", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1345,11 +1404,12 @@ class VoidHoldResponse(_message.Message):
     REPLAYED_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
     RELEASED_AMOUNT_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """Whether this answers a repeated request with the decision made the first time."""
     @_builtins.property
     def gift_card(self) -> _gift_card_pb2.GiftCard:
-        """The card, as the operation left it."""
+        """The card, as the operation left it. Absent when the hold keeps points."""
 
     @_builtins.property
     def transaction(self) -> _gift_card_pb2.Transaction:
@@ -1363,6 +1423,10 @@ class VoidHoldResponse(_message.Message):
     def released_amount(self) -> _gift_card_pb2.Money:
         """What returned to the card."""
 
+    @_builtins.property
+    def customer(self) -> _customer_pb2.Customer:
+        """The customer, as the operation left it. Absent unless the hold keeps points."""
+
     def __init__(
         self,
         *,
@@ -1371,10 +1435,11 @@ class VoidHoldResponse(_message.Message):
         replayed: _builtins.bool = ...,
         hold: _gift_card_pb2.Hold | None = ...,
         released_amount: _gift_card_pb2.Money | None = ...,
+        customer: _customer_pb2.Customer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gift_card", b"gift_card", "hold", b"hold", "released_amount", b"released_amount", "transaction", b"transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "gift_card", b"gift_card", "hold", b"hold", "released_amount", b"released_amount", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gift_card", b"gift_card", "hold", b"hold", "released_amount", b"released_amount", "replayed", b"replayed", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "gift_card", b"gift_card", "hold", b"hold", "released_amount", b"released_amount", "replayed", b"replayed", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1412,6 +1477,7 @@ class ListHoldsRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     gift_card: _builtins.str
     """Only those of this card, `giftCards/{gift_card}`. Empty: any."""
     state: _gift_card_pb2.Hold.State.ValueType
@@ -1420,6 +1486,10 @@ class ListHoldsRequest(_message.Message):
     """Most entries to answer: 50 when zero, 1000 when above; negative is refused."""
     page_token: _builtins.str
     """The `next_page_token` of the page before, with the same filters. Empty: the first page."""
+    customer: _builtins.str
+    """Only those of this customer's points, `customers/{customer}`. Empty: any. Not together with
+    `gift_card`.
+    """
     def __init__(
         self,
         *,
@@ -1427,10 +1497,11 @@ class ListHoldsRequest(_message.Message):
         state: _gift_card_pb2.Hold.State.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        customer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gift_card", b"gift_card", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "gift_card", b"gift_card", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1546,6 +1617,7 @@ class ReverseTransactionResponse(_message.Message):
     REPLAYED_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     SHORTFALL_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """Whether this answers a repeated request with the decision made the first time."""
     outcome: Global___ReverseTransactionResponse.Outcome.ValueType
@@ -1564,6 +1636,10 @@ class ReverseTransactionResponse(_message.Message):
         none.
         """
 
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedCompositeFieldContainer[_customer_pb2.Customer]:
+        """The customers of the original, as they are now."""
+
     def __init__(
         self,
         *,
@@ -1572,10 +1648,11 @@ class ReverseTransactionResponse(_message.Message):
         replayed: _builtins.bool = ...,
         outcome: Global___ReverseTransactionResponse.Outcome.ValueType = ...,
         shortfall: _gift_card_pb2.Money | None = ...,
+        customers: _abc.Iterable[_customer_pb2.Customer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["shortfall", b"shortfall", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gift_cards", b"gift_cards", "outcome", b"outcome", "replayed", b"replayed", "shortfall", b"shortfall", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "gift_cards", b"gift_cards", "outcome", b"outcome", "replayed", b"replayed", "shortfall", b"shortfall", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1653,6 +1730,7 @@ class LookupTransactionResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     TRANSACTION_FIELD_NUMBER: _builtins.int
     GIFT_CARDS_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
     state: Global___LookupTransactionResponse.State.ValueType
     """What became of the request."""
     @_builtins.property
@@ -1663,16 +1741,21 @@ class LookupTransactionResponse(_message.Message):
     def gift_cards(self) -> _containers.RepeatedCompositeFieldContainer[_gift_card_pb2.GiftCard]:
         """The cards it touched, as they are now."""
 
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedCompositeFieldContainer[_customer_pb2.Customer]:
+        """The customers whose points it touched, as they are now."""
+
     def __init__(
         self,
         *,
         state: Global___LookupTransactionResponse.State.ValueType = ...,
         transaction: _gift_card_pb2.Transaction | None = ...,
         gift_cards: _abc.Iterable[_gift_card_pb2.GiftCard] | None = ...,
+        customers: _abc.Iterable[_customer_pb2.Customer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gift_cards", b"gift_cards", "state", b"state", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "gift_cards", b"gift_cards", "state", b"state", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1713,6 +1796,7 @@ class ListTransactionsRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     gift_card: _builtins.str
     """Only those of this card, `giftCards/{gift_card}`. Empty: any."""
     location: _builtins.str
@@ -1723,6 +1807,10 @@ class ListTransactionsRequest(_message.Message):
     """Most entries to answer: 50 when zero, 1000 when above; negative is refused."""
     page_token: _builtins.str
     """The `next_page_token` of the page before, with the same filters. Empty: the first page."""
+    customer: _builtins.str
+    """Only those of this customer's points, `customers/{customer}`. Empty: any. Not together with
+    `gift_card`.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Only those decided at or after this instant. Absent: from the beginning."""
@@ -1741,10 +1829,11 @@ class ListTransactionsRequest(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        customer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "gift_card", b"gift_card", "location", b"location", "page_size", b"page_size", "page_token", b"page_token", "receipt", b"receipt", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "end_time", b"end_time", "gift_card", b"gift_card", "location", b"location", "page_size", b"page_size", "page_token", b"page_token", "receipt", b"receipt", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2214,3 +2303,322 @@ class AdjustGiftCardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdjustGiftCardResponse: _TypeAlias = AdjustGiftCardResponse  # noqa: Y015
+
+@_typing.final
+class CodeReservation(_message.Message):
+    """A block of codes that was made by one ReserveCodes and waits for its cards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    CODE_COUNT_FIELD_NUMBER: _builtins.int
+    USED_COUNT_FIELD_NUMBER: _builtins.int
+    RELEASED_COUNT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `codeReservations/{code_reservation}`, with the id of the transaction that made
+    it.
+    """
+    agency: _builtins.str
+    """The company or campaign that the codes are for."""
+    label: _builtins.str
+    """The caller's own name for the block; not unique."""
+    code_count: _builtins.int
+    """How many codes were made."""
+    used_count: _builtins.int
+    """How many of them a card uses."""
+    released_count: _builtins.int
+    """How many of them were released."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When unused codes cease to be reserved. Absent: never."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the codes were made."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        label: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        code_count: _builtins.int = ...,
+        used_count: _builtins.int = ...,
+        released_count: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "code_count", b"code_count", "create_time", b"create_time", "expire_time", b"expire_time", "label", b"label", "name", b"name", "released_count", b"released_count", "used_count", b"used_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CodeReservation: _TypeAlias = CodeReservation  # noqa: Y015
+
+@_typing.final
+class ReserveCodesRequest(_message.Message):
+    """Request of ReserveCodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    EXPIRE_AFTER_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    CODE_FORMAT_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    program: _builtins.str
+    """Resource name of the program whose code format is used, `programs/{program}`. Required unless
+    `code_format` is given. It binds the codes to nothing: a card of any program may use them.
+    """
+    count: _builtins.int
+    """How many codes; one when zero. More than the server makes at once is reduced to that (500
+    unless configured otherwise); negative is refused.
+    """
+    agency: _builtins.str
+    """The company or campaign that the codes are for, 1-128 characters."""
+    label: _builtins.str
+    """The caller's own name for the block, at most 128 characters; not unique."""
+    request_id: _builtins.str
+    """Unique id of this request among those of the caller: 1-128 printable ASCII characters, a UUID
+    recommended. Kept as long as the ledger.
+    """
+    @_builtins.property
+    def expire_after(self) -> _duration_pb2.Duration:
+        """How long unused codes stay reserved, up to 3660 days. Absent: for ever."""
+
+    @_builtins.property
+    def code_format(self) -> _program_service_pb2.Program.CodeFormat:
+        """How the codes are made. Absent: the program's format."""
+
+    @_builtins.property
+    def context(self) -> _gift_card_pb2.CallContext:
+        """Where, by whom and why. Recorded with the transaction."""
+
+    def __init__(
+        self,
+        *,
+        program: _builtins.str = ...,
+        count: _builtins.int = ...,
+        expire_after: _duration_pb2.Duration | None = ...,
+        agency: _builtins.str = ...,
+        label: _builtins.str = ...,
+        code_format: _program_service_pb2.Program.CodeFormat | None = ...,
+        context: _gift_card_pb2.CallContext | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code_format", b"code_format", "context", b"context", "expire_after", b"expire_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "code_format", b"code_format", "context", b"context", "count", b"count", "expire_after", b"expire_after", "label", b"label", "program", b"program", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveCodesRequest: _TypeAlias = ReserveCodesRequest  # noqa: Y015
+
+@_typing.final
+class ReserveCodesResponse(_message.Message):
+    """Response of ReserveCodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """Whether this answers a repeated request with the decision made the first time."""
+    @_builtins.property
+    def reservation(self) -> Global___CodeReservation:
+        """The reservation, as it was made."""
+
+    @_builtins.property
+    def transaction(self) -> _gift_card_pb2.Transaction:
+        """What was decided."""
+
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The codes in full, in the same order in each answer, replays included."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___CodeReservation | None = ...,
+        transaction: _gift_card_pb2.Transaction | None = ...,
+        replayed: _builtins.bool = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation", "transaction", b"transaction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "replayed", b"replayed", "reservation", b"reservation", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveCodesResponse: _TypeAlias = ReserveCodesResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseCodesRequest(_message.Message):
+    """Request of ReleaseCodes. Exactly one of `reservation` and `codes` is required."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    reservation: _builtins.str
+    """Resource name of the reservation whose unused codes are given up,
+    `codeReservations/{code_reservation}`.
+    """
+    request_id: _builtins.str
+    """Unique id of this request among those of the caller: 1-128 printable ASCII characters, a UUID
+    recommended. Kept as long as the ledger.
+    """
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The codes to give up, of one reservation or several: 1-1000, each once."""
+
+    @_builtins.property
+    def context(self) -> _gift_card_pb2.CallContext:
+        """Where, by whom and why. Recorded with the transaction."""
+
+    def __init__(
+        self,
+        *,
+        reservation: _builtins.str = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+        context: _gift_card_pb2.CallContext | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "context", b"context", "request_id", b"request_id", "reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseCodesRequest: _TypeAlias = ReleaseCodesRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseCodesResponse(_message.Message):
+    """Response of ReleaseCodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    RELEASED_COUNT_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """Whether this answers a repeated request with the decision made the first time."""
+    released_count: _builtins.int
+    """How many codes this request freed."""
+    @_builtins.property
+    def reservation(self) -> Global___CodeReservation:
+        """The reservation, as the operation left it. Absent when codes were named."""
+
+    @_builtins.property
+    def transaction(self) -> _gift_card_pb2.Transaction:
+        """What was decided."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___CodeReservation | None = ...,
+        transaction: _gift_card_pb2.Transaction | None = ...,
+        replayed: _builtins.bool = ...,
+        released_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation", "transaction", b"transaction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["released_count", b"released_count", "replayed", b"replayed", "reservation", b"reservation", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseCodesResponse: _TypeAlias = ReleaseCodesResponse  # noqa: Y015
+
+@_typing.final
+class RenderCertificateRequest(_message.Message):
+    """Request of RenderCertificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Format:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RenderCertificateRequest._Format.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FORMAT_UNSPECIFIED: RenderCertificateRequest._Format.ValueType  # 0
+        """The same as JPEG."""
+        JPEG: RenderCertificateRequest._Format.ValueType  # 1
+        """A picture, `image/jpeg`."""
+        PNG: RenderCertificateRequest._Format.ValueType  # 2
+        """A picture without loss, `image/png`."""
+        PDF: RenderCertificateRequest._Format.ValueType  # 3
+        """A page to print, drawn with lines and type rather than dots, `application/pdf`."""
+
+    class Format(_Format, metaclass=_FormatEnumTypeWrapper):
+        """The form of a certificate. May grow."""
+
+    FORMAT_UNSPECIFIED: RenderCertificateRequest.Format.ValueType  # 0
+    """The same as JPEG."""
+    JPEG: RenderCertificateRequest.Format.ValueType  # 1
+    """A picture, `image/jpeg`."""
+    PNG: RenderCertificateRequest.Format.ValueType  # 2
+    """A picture without loss, `image/png`."""
+    PDF: RenderCertificateRequest.Format.ValueType  # 3
+    """A page to print, drawn with lines and type rather than dots, `application/pdf`."""
+
+    GIFT_CARD_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    format: Global___RenderCertificateRequest.Format.ValueType
+    """The form."""
+    @_builtins.property
+    def gift_card(self) -> _gift_card_pb2.GiftCardReference:
+        """The card. Its PIN is required only where the card is named by its code."""
+
+    def __init__(
+        self,
+        *,
+        gift_card: _gift_card_pb2.GiftCardReference | None = ...,
+        format: Global___RenderCertificateRequest.Format.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gift_card", b"gift_card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "gift_card", b"gift_card"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderCertificateRequest: _TypeAlias = RenderCertificateRequest  # noqa: Y015
+
+@_typing.final
+class RenderCertificateResponse(_message.Message):
+    """Response of RenderCertificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """The file. It holds the code in full: keep it like the code."""
+    content_type: _builtins.str
+    """Its media type, such as `image/jpeg`."""
+    def __init__(
+        self,
+        *,
+        content: _builtins.bytes = ...,
+        content_type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "content_type", b"content_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderCertificateResponse: _TypeAlias = RenderCertificateResponse  # noqa: Y015

@@ -53,9 +53,6 @@ class GiftCardServiceStub:
     REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
-
-    The method names ReserveCodes, ReleaseCodes and RenderCertificate are kept for later versions of
-    this service, and the service name CustomerService for a later one of this package.
     """
 
     def __init__(self, channel):
@@ -189,6 +186,21 @@ class GiftCardServiceStub:
                 request_serializer=giftcard_dot_v1_dot_gift__card__service__pb2.AdjustGiftCardRequest.SerializeToString,
                 response_deserializer=giftcard_dot_v1_dot_gift__card__service__pb2.AdjustGiftCardResponse.FromString,
                 _registered_method=True)
+        self.ReserveCodes = channel.unary_unary(
+                '/giftcard.v1.GiftCardService/ReserveCodes',
+                request_serializer=giftcard_dot_v1_dot_gift__card__service__pb2.ReserveCodesRequest.SerializeToString,
+                response_deserializer=giftcard_dot_v1_dot_gift__card__service__pb2.ReserveCodesResponse.FromString,
+                _registered_method=True)
+        self.ReleaseCodes = channel.unary_unary(
+                '/giftcard.v1.GiftCardService/ReleaseCodes',
+                request_serializer=giftcard_dot_v1_dot_gift__card__service__pb2.ReleaseCodesRequest.SerializeToString,
+                response_deserializer=giftcard_dot_v1_dot_gift__card__service__pb2.ReleaseCodesResponse.FromString,
+                _registered_method=True)
+        self.RenderCertificate = channel.unary_unary(
+                '/giftcard.v1.GiftCardService/RenderCertificate',
+                request_serializer=giftcard_dot_v1_dot_gift__card__service__pb2.RenderCertificateRequest.SerializeToString,
+                response_deserializer=giftcard_dot_v1_dot_gift__card__service__pb2.RenderCertificateResponse.FromString,
+                _registered_method=True)
 
 
 class GiftCardServiceServicer:
@@ -218,17 +230,15 @@ class GiftCardServiceServicer:
     REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
-
-    The method names ReserveCodes, ReleaseCodes and RenderCertificate are kept for later versions of
-    this service, and the service name CustomerService for a later one of this package.
     """
 
     def CreateGiftCard(self, request, context):
         """Registers a card for sale, without value. The code is given by the caller or made by the
         program's format.
 
-        From nothing to INACTIVE. Needs the scope SELL. Idempotent by `request_id`. Fails with
-        PROGRAM_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS.
+        From nothing to INACTIVE. A given code that is reserved is consumed with it. Needs the scope
+        SELL. Idempotent by `request_id`. Fails with PROGRAM_NOT_FOUND, CUSTOMER_NOT_FOUND,
+        PROGRAM_RETIRED, CODE_EXISTS, CODE_NOT_RESERVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,12 +258,15 @@ class GiftCardServiceServicer:
 
     def IssueGiftCard(self, request, context):
         """Creates and activates a card at once, with value. The code is given by the caller or made by
-        the program's format.
+        the program's format. With `points_to_redeem` the customer's points pay for it, in the same
+        decision: both happen or neither, and one ReverseTransaction undoes both.
 
-        From nothing to ACTIVE. Needs the scope SELL. Idempotent by `request_id`. Fails with
-        PROGRAM_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS, CARD_EXPIRED, CURRENCY_MISMATCH,
-        VALUE_CHANGE_NOT_ALLOWED, DENOMINATION_NOT_ALLOWED, AMOUNT_BELOW_MINIMUM,
-        AMOUNT_ABOVE_MAXIMUM, MAX_BALANCE_EXCEEDED.
+        From nothing to ACTIVE. A given code that is reserved is consumed with it. Needs the scope SELL.
+        Points are spent with the scope REDEEM too. Idempotent by `request_id`. Fails with
+        PROGRAM_NOT_FOUND, CUSTOMER_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS, CODE_NOT_RESERVED, CARD_EXPIRED,
+        CURRENCY_MISMATCH, VALUE_CHANGE_NOT_ALLOWED, DENOMINATION_NOT_ALLOWED, AMOUNT_BELOW_MINIMUM,
+        AMOUNT_ABOVE_MAXIMUM, POINTS_NOT_ALLOWED, POINTS_AMOUNT_MISMATCH, MAX_BALANCE_EXCEEDED,
+        INSUFFICIENT_POINTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -397,7 +410,7 @@ class GiftCardServiceServicer:
         """Lists holds, oldest first.
 
         From any state, changes nothing. Needs the scope READ. Idempotent because it only reads. Fails
-        with GIFT_CARD_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+        with GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -446,7 +459,8 @@ class GiftCardServiceServicer:
         """Lists transactions, newest first, refused ones included.
 
         Changes nothing. Needs the scope READ. Idempotent because it only reads. Fails with
-        GIFT_CARD_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+        GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD,
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -503,6 +517,41 @@ class GiftCardServiceServicer:
         From ACTIVE or LOCKED, expired or not, state unchanged. Needs the scope ADJUST. Idempotent by
         `request_id`. Fails with CARD_INACTIVE, CARD_CLOSED, CARD_VOIDED, CURRENCY_MISMATCH,
         MAX_BALANCE_EXCEEDED, INSUFFICIENT_FUNDS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReserveCodes(self, request, context):
+        """Makes codes and keeps them for cards that are created later: a block for the printer, or one
+        number for a web sale. No generated code will be equal to one of them.
+
+        Changes no card. Needs the scope SELL. Idempotent by `request_id`; a replay answers the same
+        codes. A reversal releases what is unused. Fails with PROGRAM_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseCodes(self, request, context):
+        """Gives up reserved codes, by reservation or by code. What is used by a card or was released
+        before is passed over; `released_count` tells how many were freed.
+
+        Changes no card. Needs the scope SELL. Idempotent by `request_id`. Fails with
+        CODE_RESERVATION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenderCertificate(self, request, context):
+        """Draws the certificate of a card, to be printed or sent to its holder: the value, the code in
+        full, a Code 128 barcode and a QR code of it, and the last day of validity.
+
+        From ACTIVE or LOCKED, expired or not, changes nothing but the count of wrong PINs. A POST,
+        because the code is a secret. Needs the scope SELL. Idempotent because it only reads: its
+        refusals are not kept. Fails with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED,
+        CARD_INACTIVE, CARD_CLOSED, CARD_VOIDED, CODE_NOT_STORED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -636,6 +685,21 @@ def add_GiftCardServiceServicer_to_server(servicer, server):
                     request_deserializer=giftcard_dot_v1_dot_gift__card__service__pb2.AdjustGiftCardRequest.FromString,
                     response_serializer=giftcard_dot_v1_dot_gift__card__service__pb2.AdjustGiftCardResponse.SerializeToString,
             ),
+            'ReserveCodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveCodes,
+                    request_deserializer=giftcard_dot_v1_dot_gift__card__service__pb2.ReserveCodesRequest.FromString,
+                    response_serializer=giftcard_dot_v1_dot_gift__card__service__pb2.ReserveCodesResponse.SerializeToString,
+            ),
+            'ReleaseCodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseCodes,
+                    request_deserializer=giftcard_dot_v1_dot_gift__card__service__pb2.ReleaseCodesRequest.FromString,
+                    response_serializer=giftcard_dot_v1_dot_gift__card__service__pb2.ReleaseCodesResponse.SerializeToString,
+            ),
+            'RenderCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenderCertificate,
+                    request_deserializer=giftcard_dot_v1_dot_gift__card__service__pb2.RenderCertificateRequest.FromString,
+                    response_serializer=giftcard_dot_v1_dot_gift__card__service__pb2.RenderCertificateResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'giftcard.v1.GiftCardService', rpc_method_handlers)
@@ -671,9 +735,6 @@ class GiftCardService:
     REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
-
-    The method names ReserveCodes, ReleaseCodes and RenderCertificate are kept for later versions of
-    this service, and the service name CustomerService for a later one of this package.
     """
 
     @staticmethod
@@ -1341,6 +1402,87 @@ class GiftCardService:
             '/giftcard.v1.GiftCardService/AdjustGiftCard',
             giftcard_dot_v1_dot_gift__card__service__pb2.AdjustGiftCardRequest.SerializeToString,
             giftcard_dot_v1_dot_gift__card__service__pb2.AdjustGiftCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveCodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/giftcard.v1.GiftCardService/ReserveCodes',
+            giftcard_dot_v1_dot_gift__card__service__pb2.ReserveCodesRequest.SerializeToString,
+            giftcard_dot_v1_dot_gift__card__service__pb2.ReserveCodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseCodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/giftcard.v1.GiftCardService/ReleaseCodes',
+            giftcard_dot_v1_dot_gift__card__service__pb2.ReleaseCodesRequest.SerializeToString,
+            giftcard_dot_v1_dot_gift__card__service__pb2.ReleaseCodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/giftcard.v1.GiftCardService/RenderCertificate',
+            giftcard_dot_v1_dot_gift__card__service__pb2.RenderCertificateRequest.SerializeToString,
+            giftcard_dot_v1_dot_gift__card__service__pb2.RenderCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,9 +40,6 @@ class GiftCardServiceStub:
     REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
-
-    The method names ReserveCodes, ReleaseCodes and RenderCertificate are kept for later versions of
-    this service, and the service name CustomerService for a later one of this package.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -50,8 +47,9 @@ class GiftCardServiceStub:
     """Registers a card for sale, without value. The code is given by the caller or made by the
     program's format.
 
-    From nothing to INACTIVE. Needs the scope SELL. Idempotent by `request_id`. Fails with
-    PROGRAM_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS.
+    From nothing to INACTIVE. A given code that is reserved is consumed with it. Needs the scope
+    SELL. Idempotent by `request_id`. Fails with PROGRAM_NOT_FOUND, CUSTOMER_NOT_FOUND,
+    PROGRAM_RETIRED, CODE_EXISTS, CODE_NOT_RESERVED.
     """
     ActivateGiftCard: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.ActivateGiftCardRequest, _gift_card_service_pb2.ActivateGiftCardResponse]
     """Sells a known card: gives it its first value and lets it be used.
@@ -63,12 +61,15 @@ class GiftCardServiceStub:
     """
     IssueGiftCard: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.IssueGiftCardRequest, _gift_card_service_pb2.IssueGiftCardResponse]
     """Creates and activates a card at once, with value. The code is given by the caller or made by
-    the program's format.
+    the program's format. With `points_to_redeem` the customer's points pay for it, in the same
+    decision: both happen or neither, and one ReverseTransaction undoes both.
 
-    From nothing to ACTIVE. Needs the scope SELL. Idempotent by `request_id`. Fails with
-    PROGRAM_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS, CARD_EXPIRED, CURRENCY_MISMATCH,
-    VALUE_CHANGE_NOT_ALLOWED, DENOMINATION_NOT_ALLOWED, AMOUNT_BELOW_MINIMUM,
-    AMOUNT_ABOVE_MAXIMUM, MAX_BALANCE_EXCEEDED.
+    From nothing to ACTIVE. A given code that is reserved is consumed with it. Needs the scope SELL.
+    Points are spent with the scope REDEEM too. Idempotent by `request_id`. Fails with
+    PROGRAM_NOT_FOUND, CUSTOMER_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS, CODE_NOT_RESERVED, CARD_EXPIRED,
+    CURRENCY_MISMATCH, VALUE_CHANGE_NOT_ALLOWED, DENOMINATION_NOT_ALLOWED, AMOUNT_BELOW_MINIMUM,
+    AMOUNT_ABOVE_MAXIMUM, POINTS_NOT_ALLOWED, POINTS_AMOUNT_MISMATCH, MAX_BALANCE_EXCEEDED,
+    INSUFFICIENT_POINTS.
     """
     GetGiftCard: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.GetGiftCardRequest, _gift_card_pb2.GiftCard]
     """Reads a card by its resource name.
@@ -160,7 +161,7 @@ class GiftCardServiceStub:
     """Lists holds, oldest first.
 
     From any state, changes nothing. Needs the scope READ. Idempotent because it only reads. Fails
-    with GIFT_CARD_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+    with GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
     """
     ReverseTransaction: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.ReverseTransactionRequest, _gift_card_service_pb2.ReverseTransactionResponse]
     """Undoes a transaction as a whole, by its name or by the request id it was sent with. May arrive
@@ -193,7 +194,8 @@ class GiftCardServiceStub:
     """Lists transactions, newest first, refused ones included.
 
     Changes nothing. Needs the scope READ. Idempotent because it only reads. Fails with
-    GIFT_CARD_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+    GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD,
+    PAGE_TOKEN_INVALID.
     """
     LockGiftCard: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.LockGiftCardRequest, _gift_card_service_pb2.LockGiftCardResponse]
     """Stops a card: it may not be loaded, spent or held until it is unlocked. Open holds stay.
@@ -231,6 +233,29 @@ class GiftCardServiceStub:
     `request_id`. Fails with CARD_INACTIVE, CARD_CLOSED, CARD_VOIDED, CURRENCY_MISMATCH,
     MAX_BALANCE_EXCEEDED, INSUFFICIENT_FUNDS.
     """
+    ReserveCodes: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.ReserveCodesRequest, _gift_card_service_pb2.ReserveCodesResponse]
+    """Makes codes and keeps them for cards that are created later: a block for the printer, or one
+    number for a web sale. No generated code will be equal to one of them.
+
+    Changes no card. Needs the scope SELL. Idempotent by `request_id`; a replay answers the same
+    codes. A reversal releases what is unused. Fails with PROGRAM_NOT_FOUND.
+    """
+    ReleaseCodes: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.ReleaseCodesRequest, _gift_card_service_pb2.ReleaseCodesResponse]
+    """Gives up reserved codes, by reservation or by code. What is used by a card or was released
+    before is passed over; `released_count` tells how many were freed.
+
+    Changes no card. Needs the scope SELL. Idempotent by `request_id`. Fails with
+    CODE_RESERVATION_NOT_FOUND.
+    """
+    RenderCertificate: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.RenderCertificateRequest, _gift_card_service_pb2.RenderCertificateResponse]
+    """Draws the certificate of a card, to be printed or sent to its holder: the value, the code in
+    full, a Code 128 barcode and a QR code of it, and the last day of validity.
+
+    From ACTIVE or LOCKED, expired or not, changes nothing but the count of wrong PINs. A POST,
+    because the code is a secret. Needs the scope SELL. Idempotent because it only reads: its
+    refusals are not kept. Fails with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED,
+    CARD_INACTIVE, CARD_CLOSED, CARD_VOIDED, CODE_NOT_STORED.
+    """
 
 class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps gift cards and their money: issues, activates, loads, redeems, holds, captures, refunds,
@@ -259,9 +284,6 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
     REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
-
-    The method names ReserveCodes, ReleaseCodes and RenderCertificate are kept for later versions of
-    this service, and the service name CustomerService for a later one of this package.
     """
 
     @_abc_1.abstractmethod
@@ -273,8 +295,9 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
         """Registers a card for sale, without value. The code is given by the caller or made by the
         program's format.
 
-        From nothing to INACTIVE. Needs the scope SELL. Idempotent by `request_id`. Fails with
-        PROGRAM_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS.
+        From nothing to INACTIVE. A given code that is reserved is consumed with it. Needs the scope
+        SELL. Idempotent by `request_id`. Fails with PROGRAM_NOT_FOUND, CUSTOMER_NOT_FOUND,
+        PROGRAM_RETIRED, CODE_EXISTS, CODE_NOT_RESERVED.
         """
 
     @_abc_1.abstractmethod
@@ -298,12 +321,15 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_gift_card_service_pb2.IssueGiftCardRequest, _abc.Awaitable[_gift_card_service_pb2.IssueGiftCardResponse]],
     ) -> _abc.Awaitable[_gift_card_service_pb2.IssueGiftCardResponse]:
         """Creates and activates a card at once, with value. The code is given by the caller or made by
-        the program's format.
+        the program's format. With `points_to_redeem` the customer's points pay for it, in the same
+        decision: both happen or neither, and one ReverseTransaction undoes both.
 
-        From nothing to ACTIVE. Needs the scope SELL. Idempotent by `request_id`. Fails with
-        PROGRAM_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS, CARD_EXPIRED, CURRENCY_MISMATCH,
-        VALUE_CHANGE_NOT_ALLOWED, DENOMINATION_NOT_ALLOWED, AMOUNT_BELOW_MINIMUM,
-        AMOUNT_ABOVE_MAXIMUM, MAX_BALANCE_EXCEEDED.
+        From nothing to ACTIVE. A given code that is reserved is consumed with it. Needs the scope SELL.
+        Points are spent with the scope REDEEM too. Idempotent by `request_id`. Fails with
+        PROGRAM_NOT_FOUND, CUSTOMER_NOT_FOUND, PROGRAM_RETIRED, CODE_EXISTS, CODE_NOT_RESERVED, CARD_EXPIRED,
+        CURRENCY_MISMATCH, VALUE_CHANGE_NOT_ALLOWED, DENOMINATION_NOT_ALLOWED, AMOUNT_BELOW_MINIMUM,
+        AMOUNT_ABOVE_MAXIMUM, POINTS_NOT_ALLOWED, POINTS_AMOUNT_MISMATCH, MAX_BALANCE_EXCEEDED,
+        INSUFFICIENT_POINTS.
         """
 
     @_abc_1.abstractmethod
@@ -473,7 +499,7 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists holds, oldest first.
 
         From any state, changes nothing. Needs the scope READ. Idempotent because it only reads. Fails
-        with GIFT_CARD_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+        with GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -530,7 +556,8 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists transactions, newest first, refused ones included.
 
         Changes nothing. Needs the scope READ. Idempotent because it only reads. Fails with
-        GIFT_CARD_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+        GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD,
+        PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -597,6 +624,47 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
         From ACTIVE or LOCKED, expired or not, state unchanged. Needs the scope ADJUST. Idempotent by
         `request_id`. Fails with CARD_INACTIVE, CARD_CLOSED, CARD_VOIDED, CURRENCY_MISMATCH,
         MAX_BALANCE_EXCEEDED, INSUFFICIENT_FUNDS.
+        """
+
+    @_abc_1.abstractmethod
+    def ReserveCodes(
+        self,
+        request: _gift_card_service_pb2.ReserveCodesRequest,
+        context: _aio.ServicerContext[_gift_card_service_pb2.ReserveCodesRequest, _abc.Awaitable[_gift_card_service_pb2.ReserveCodesResponse]],
+    ) -> _abc.Awaitable[_gift_card_service_pb2.ReserveCodesResponse]:
+        """Makes codes and keeps them for cards that are created later: a block for the printer, or one
+        number for a web sale. No generated code will be equal to one of them.
+
+        Changes no card. Needs the scope SELL. Idempotent by `request_id`; a replay answers the same
+        codes. A reversal releases what is unused. Fails with PROGRAM_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseCodes(
+        self,
+        request: _gift_card_service_pb2.ReleaseCodesRequest,
+        context: _aio.ServicerContext[_gift_card_service_pb2.ReleaseCodesRequest, _abc.Awaitable[_gift_card_service_pb2.ReleaseCodesResponse]],
+    ) -> _abc.Awaitable[_gift_card_service_pb2.ReleaseCodesResponse]:
+        """Gives up reserved codes, by reservation or by code. What is used by a card or was released
+        before is passed over; `released_count` tells how many were freed.
+
+        Changes no card. Needs the scope SELL. Idempotent by `request_id`. Fails with
+        CODE_RESERVATION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def RenderCertificate(
+        self,
+        request: _gift_card_service_pb2.RenderCertificateRequest,
+        context: _aio.ServicerContext[_gift_card_service_pb2.RenderCertificateRequest, _abc.Awaitable[_gift_card_service_pb2.RenderCertificateResponse]],
+    ) -> _abc.Awaitable[_gift_card_service_pb2.RenderCertificateResponse]:
+        """Draws the certificate of a card, to be printed or sent to its holder: the value, the code in
+        full, a Code 128 barcode and a QR code of it, and the last day of validity.
+
+        From ACTIVE or LOCKED, expired or not, changes nothing but the count of wrong PINs. A POST,
+        because the code is a secret. Needs the scope SELL. Idempotent because it only reads: its
+        refusals are not kept. Fails with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED,
+        CARD_INACTIVE, CARD_CLOSED, CARD_VOIDED, CODE_NOT_STORED.
         """
 
 def add_GiftCardServiceServicer_to_server(servicer: GiftCardServiceServicer, server: _aio.Server) -> None: ...

@@ -154,7 +154,9 @@ class Program(_message.Message):
         RANDOM_LENGTH_FIELD_NUMBER: _builtins.int
         CHECK_DIGIT_FIELD_NUMBER: _builtins.int
         prefix: _builtins.str
-        """Start of every code, at most 16 digits and capitals. Not a secret."""
+        """Start of every code, at most 16 digits and capitals, with hyphens where a person should see
+        them, such as `WEB-`. Not a secret.
+        """
         alphabet: Global___Program.CodeFormat.Alphabet.ValueType
         """The characters of the random part."""
         random_length: _builtins.int
@@ -198,6 +200,8 @@ class Program(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    POINTS_PER_MAJOR_UNIT_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_COLOR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `programs/{program}`, with the id that the merchant chose."""
     display_name: _builtins.str
@@ -226,6 +230,12 @@ class Program(_message.Message):
     """Whether every new card must have a PIN."""
     etag: _builtins.str
     """Opaque version of the resource. Send it back in UpdateProgram to make the update conditional."""
+    points_per_major_unit: _builtins.int
+    """How many of a customer's points buy one unit of the currency, such as one dollar: 1-1000000.
+    Zero: cards of this program cannot be bought with points.
+    """
+    certificate_color: _builtins.str
+    """Colour of the certificate, `#` and six hexadecimal digits. Empty: a plain dark blue."""
     @_builtins.property
     def min_amount(self) -> _gift_card_pb2.Money:
         """Least amount of one activation, issue or load. Absent: one minor unit."""
@@ -286,10 +296,12 @@ class Program(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        points_per_major_unit: _builtins.int = ...,
+        certificate_color: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_holds_allowed", b"_holds_allowed", "_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "_value_change_allowed", b"_value_change_allowed", "code_format", b"code_format", "create_time", b"create_time", "hold_lifetime", b"hold_lifetime", "holds_allowed", b"holds_allowed", "max_amount", b"max_amount", "max_balance", b"max_balance", "min_amount", b"min_amount", "partial_redeem_allowed", b"partial_redeem_allowed", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "update_time", b"update_time", "validity", b"validity", "value_change_allowed", b"value_change_allowed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holds_allowed", b"_holds_allowed", "_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "_value_change_allowed", b"_value_change_allowed", "code_format", b"code_format", "create_time", b"create_time", "currency_code", b"currency_code", "denominations", b"denominations", "display_name", b"display_name", "etag", b"etag", "hold_lifetime", b"hold_lifetime", "holds_allowed", b"holds_allowed", "max_amount", b"max_amount", "max_balance", b"max_balance", "min_amount", b"min_amount", "name", b"name", "partial_redeem_allowed", b"partial_redeem_allowed", "pin_required", b"pin_required", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "state", b"state", "update_time", b"update_time", "validity", b"validity", "value_change_allowed", b"value_change_allowed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holds_allowed", b"_holds_allowed", "_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "_value_change_allowed", b"_value_change_allowed", "certificate_color", b"certificate_color", "code_format", b"code_format", "create_time", b"create_time", "currency_code", b"currency_code", "denominations", b"denominations", "display_name", b"display_name", "etag", b"etag", "hold_lifetime", b"hold_lifetime", "holds_allowed", b"holds_allowed", "max_amount", b"max_amount", "max_balance", b"max_balance", "min_amount", b"min_amount", "name", b"name", "partial_redeem_allowed", b"partial_redeem_allowed", "pin_required", b"pin_required", "points_per_major_unit", b"points_per_major_unit", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "state", b"state", "update_time", b"update_time", "validity", b"validity", "value_change_allowed", b"value_change_allowed", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__holds_allowed: _TypeAlias = _typing.Literal["holds_allowed"]  # noqa: Y015
     _WhichOneofArgType__holds_allowed: _TypeAlias = _typing.Literal["_holds_allowed", b"_holds_allowed"]  # noqa: Y015

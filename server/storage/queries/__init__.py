@@ -4,7 +4,15 @@ Every function takes a connection that is inside one snapshot.  A page starts af
 of the page before it, so rows that come meanwhile neither repeat nor hide others.
 """
 
-from server.storage.queries.cards import card, cards_page, hold, holds_page
+from server.storage.queries.cards import (
+    FoundHold,
+    card,
+    cards_page,
+    customer,
+    customers_page,
+    hold,
+    holds_page,
+)
 from server.storage.queries.setup import (
     ClientRow,
     CredentialRow,
@@ -34,6 +42,7 @@ __all__ = [
     "ClientRow",
     "CredentialRow",
     "Described",
+    "FoundHold",
     "LocationRow",
     "MerchantRow",
     "card",
@@ -42,6 +51,8 @@ __all__ = [
     "clients_page",
     "commit_of",
     "credentials_of",
+    "customer",
+    "customers_page",
     "described",
     "entries_of",
     "hold",

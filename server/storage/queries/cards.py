@@ -1,9 +1,13 @@
-"""Cards and holds, oldest first.  A filter that no index serves is applied along the way."""
+"""Cards and holds, oldest first, and customers.
 
-from typing import Any
+A filter that no index serves is applied along the way.
+"""
+
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, literal_column, or_, select
 
+from server.domain.currency import POINTS
 from server.domain.model import Card, Hold, HoldState
 from server.storage import loading, schema
 
@@ -34,6 +38,7 @@ def cards_page(
     query = (
         select(*(_CARD.c[name] for name in loading.CARD_COLUMNS))
         .where(_CARD.c.merchant_id == merchant_id, _CARD.c.book == book, _CARD.c.cell == cell)
+        .where(_CARD.c.unit != loading.IS_WALLET)
         .order_by(_CARD.c.id)
         .limit(limit)
     )
@@ -61,11 +66,54 @@ def cards_page(
 def card(
     connection: Connection, merchant_id: str, book: int, cell: int, card_id: str
 ) -> Card | None:
-    """The card, or None where there is none in this merchant's book."""
+    """The gift card, or None where there is none in this merchant's book."""
     found = loading.load_cards(connection, [card_id], [cell], lock=False).get(card_id)
     if found is None or (found.merchant_id, found.book) != (merchant_id, book):
         return None
-    return found
+    return None if found.is_wallet else found
+
+
+def customer(
+    connection: Connection, merchant_id: str, book: int, cell: int, name: str
+) -> Card | None:
+    """The customer's points, or None where there is no such customer in this merchant's book."""
+    key = (merchant_id, int(book), name)
+    card_id = loading.wallet_ids(connection, [key], [cell]).get(key)
+    if card_id is None:
+        return None
+    return loading.load_cards(connection, [card_id], [cell], lock=False)[card_id]
+
+
+def customers_page(
+    connection: Connection,
+    merchant_id: str,
+    book: int,
+    cell: int,
+    *,
+    after: str | None = None,
+    limit: int,
+) -> list[Card]:
+    """Up to `limit` customers with a number above `after`, in the order of their numbers."""
+    query = (
+        select(*(_CARD.c[name] for name in loading.CARD_COLUMNS))
+        .where(_CARD.c.merchant_id == merchant_id, _CARD.c.book == book, _CARD.c.cell == cell)
+        .where(_CARD.c.unit == loading.IS_WALLET)
+        .order_by(_CARD.c.customer)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(_CARD.c.customer > after)
+    wallets = {row[0]: loading.to_card(row) for row in connection.execute(query)}
+    loading.attach_accounts(connection, wallets, [cell])
+    return list(wallets.values())
+
+
+class FoundHold(NamedTuple):
+    """A hold with the unit of its card; `customer` is empty unless it keeps points."""
+
+    hold: Hold
+    unit: str
+    customer: str
 
 
 def holds_page(
@@ -79,8 +127,8 @@ def holds_page(
     state: int | None = None,
     after_id: str | None = None,
     limit: int,
-) -> list[tuple[Hold, str]]:
-    """Up to `limit` holds with an id above `after_id`, each with the unit of its card.
+) -> list[FoundHold]:
+    """Up to `limit` holds with an id above `after_id`.
 
     `state` is what the hold is at `now` (microseconds), whatever the books still call it.
     """
@@ -101,8 +149,8 @@ def holds_page(
 
 def hold(
     connection: Connection, merchant_id: str, book: int, cell: int, hold_id: str
-) -> tuple[Hold, str] | None:
-    """The hold and the unit of its card, or None where there is none in this merchant's book."""
+) -> FoundHold | None:
+    """The hold, or None where there is none in this merchant's book."""
     query = _holds(merchant_id, book, cell).where(_HOLD.c.id == hold_id)
     found = _with_lines(connection, query, cell)
     return found[0] if found else None
@@ -110,13 +158,16 @@ def hold(
 
 def _holds(merchant_id: str, book: int, cell: int) -> Select[Any]:
     return (
-        select(*(_HOLD.c[name] for name in loading.HOLD_COLUMNS), _CARD.c.unit)
+        select(*(_HOLD.c[name] for name in loading.HOLD_COLUMNS), _CARD.c.unit, _CARD.c.customer)
         .join(_CARD, (_CARD.c.id == _HOLD.c.card_id) & (_CARD.c.cell == _HOLD.c.cell))
         .where(_HOLD.c.merchant_id == merchant_id, _HOLD.c.book == book, _HOLD.c.cell == cell)
     )
 
 
-def _with_lines(connection: Connection, query: Select[Any], cell: int) -> list[tuple[Hold, str]]:
+def _with_lines(connection: Connection, query: Select[Any], cell: int) -> list[FoundHold]:
     rows = connection.execute(query).all()
     holds = loading.attach_lines(connection, rows, [cell])
-    return [(hold, row[-1]) for hold, row in zip(holds, rows, strict=True)]
+    return [
+        FoundHold(hold, row[-2], row[-1] if row[-2] == POINTS else "")
+        for hold, row in zip(holds, rows, strict=True)
+    ]

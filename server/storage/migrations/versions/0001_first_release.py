@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("origin_system", TEXT, nullable=True),
         sa.Column("last_owner_activity_time", INT64, nullable=True),
         sa.CheckConstraint("book BETWEEN 1 AND 9", name=op.f("ck_card_book")),
+        sa.CheckConstraint("unit <> 'POINTS' OR customer <> ''", name=op.f("ck_card_customer")),
         sa.CheckConstraint(
             "initial_amount BETWEEN 0 AND 1000000000000000", name=op.f("ck_card_initial_amount")
         ),
@@ -97,7 +98,22 @@ def upgrade() -> None:
     op.create_index(
         "ix_card_last_four", "card", ["merchant_id", "book", "code_last_four"], unique=False
     )
-    op.create_index("ix_card_merchant", "card", ["merchant_id", "book", "id"], unique=False)
+    op.create_index(
+        "ix_card_merchant",
+        "card",
+        ["merchant_id", "book", "id"],
+        unique=False,
+        sqlite_where=sa.text("unit <> 'POINTS'"),
+        postgresql_where=sa.text("unit <> 'POINTS'"),
+    )
+    op.create_index(
+        "uq_card_wallet",
+        "card",
+        ["merchant_id", "book", "customer", "cell"],
+        unique=True,
+        sqlite_where=sa.text("unit = 'POINTS'"),
+        postgresql_where=sa.text("unit = 'POINTS'"),
+    )
     op.create_table(
         "credential",
         sa.Column("id", TEXT, nullable=False),
@@ -389,6 +405,17 @@ def upgrade() -> None:
         sa.Column("ciphertext", BYTES, nullable=False),
         sa.Column("key_version", INT64, nullable=False),
         sa.Column("create_time", INT64, nullable=False),
+        sa.Column("reservation_id", TEXT, nullable=True),
+        sa.Column("line", SMALL, nullable=True),
+        sa.Column("expire_time", INT64, nullable=True),
+        sa.CheckConstraint("state BETWEEN 1 AND 3", name=op.f("ck_code_state")),
+        sa.CheckConstraint("(state = 1) = (card_id IS NOT NULL)", name=op.f("ck_code_card")),
+        sa.CheckConstraint(
+            "(reservation_id IS NULL) = (line IS NULL)", name=op.f("ck_code_reservation")
+        ),
+        sa.CheckConstraint(
+            "card_id IS NOT NULL OR reservation_id IS NOT NULL", name=op.f("ck_code_owner")
+        ),
         sa.ForeignKeyConstraint(
             ["card_id", "cell"], ["card.id", "card.cell"], name=op.f("fk_code_card")
         ),
@@ -397,6 +424,14 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_code_card", "code", ["card_id"], unique=False)
+    op.create_index(
+        "uq_code_reservation",
+        "code",
+        ["reservation_id", "line", "cell"],
+        unique=True,
+        sqlite_where=sa.text("reservation_id IS NOT NULL"),
+        postgresql_where=sa.text("reservation_id IS NOT NULL"),
+    )
     op.create_table(
         "entry",
         sa.Column("card_id", TEXT, nullable=False),
@@ -479,6 +514,12 @@ def downgrade() -> None:
     op.drop_index("ix_hold_card", table_name="hold")
     op.drop_table("hold")
     op.drop_table("entry")
+    op.drop_index(
+        "uq_code_reservation",
+        table_name="code",
+        sqlite_where=sa.text("reservation_id IS NOT NULL"),
+        postgresql_where=sa.text("reservation_id IS NOT NULL"),
+    )
     op.drop_index("ix_code_card", table_name="code")
     op.drop_table("code")
     op.drop_table("account")
@@ -520,7 +561,18 @@ def downgrade() -> None:
     )
     op.drop_index("ix_credential_client", table_name="credential")
     op.drop_table("credential")
-    op.drop_index("ix_card_merchant", table_name="card")
+    op.drop_index(
+        "uq_card_wallet",
+        table_name="card",
+        sqlite_where=sa.text("unit = 'POINTS'"),
+        postgresql_where=sa.text("unit = 'POINTS'"),
+    )
+    op.drop_index(
+        "ix_card_merchant",
+        table_name="card",
+        sqlite_where=sa.text("unit <> 'POINTS'"),
+        postgresql_where=sa.text("unit <> 'POINTS'"),
+    )
     op.drop_index("ix_card_last_four", table_name="card")
     op.drop_index(
         "ix_card_customer",
