@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from server.certificate import Studio
 from server.domain.ids import shard_bits_of
 from server.ledger import BatchProcessor, Ledger
 from server.ledger.reader import Reader
@@ -135,6 +136,7 @@ class Server:
             clock=now,
             request_bytes_max=settings.request_bytes_max,
         )
+        self._studio = Studio()
         self._services: dict[str, _Service] = {
             gift_card_service.SERVICE: gift_card_service.GiftCardService(
                 self._bridge,
@@ -142,6 +144,7 @@ class Server:
                 keys,
                 clock=now,
                 reserve_codes_max=settings.reserve_codes_max,
+                studio=self._studio,
             ),
             customer_service.SERVICE: customer_service.CustomerService(
                 self._bridge, directory, keys, clock=now
@@ -203,6 +206,7 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await self._grpc.stop(self.settings.drain_seconds)
         self._watch.cancel()
+        self._studio.close()
         await self._bridge.close()
         self._access_log.flush()
         self._database.close()

@@ -121,12 +121,26 @@ CARDS: Final = (
 )  # fmt: skip
 
 
+#: The ids that the CP examples reserve and create a card with.
+RESERVED: Final = (
+    "99-53235753896117470", "99-36031997041479042", "99-81763963807794691", "99-58504335524900568",
+    "99-93039730381900456", "99-41923731872470201", "99-53986110152642044", "99-63765562191658989",
+    "99-40678072221435293", "99-48349826419356375",
+)  # fmt: skip
+
+#: The customer of the CP examples, and the points to begin with.
+CUSTOMER: Final = "2059378440"
+POINTS: Final = 10_000
+_CUSTOMER_SINCE: Final = "2021-02-20T10:20"
+
+
 def programs() -> tuple[Program, ...]:
     """The demo programs, without ids and times, which are given when they are created."""
     return (
         Program(
             "", 1, MERCHANT_ID, "GC", "Gift card", CURRENCY,
             min_amount=1_00, max_amount=500_00, max_balance=500_00, code_prefix="GC",
+            points_per_major_unit=100,
         ),
         Program(
             "", 1, MERCHANT_ID, "GC25", "Gift card, 25 dollars", CURRENCY,
@@ -203,6 +217,9 @@ class _Loader:
         for card in CARDS:
             self._now = instant(card.issued)
             self._make_card(card)
+        self._now = instant(_CUSTOMER_SINCE)
+        self._make_customer()
+        self._reserve_codes()
 
     def _decide(self, envelope: c.Envelope) -> None:
         (outcome,), _ = self._processor.run(self._connection, [envelope])
@@ -301,6 +318,31 @@ class _Loader:
                 ),
                 aliases={oldest: tuple(others)} if others else {},
             )
+        )
+
+    def _make_customer(self) -> None:
+        commands: tuple[c.Command, ...] = (
+            c.CreateCustomer(CUSTOMER),
+            c.EarnPoints(CUSTOMER, POINTS),
+        )
+        for action, command in zip(("create", "earn"), commands, strict=True):
+            self._decide(self._of_shop(f"{action}/customer", command))
+
+    def _reserve_codes(self) -> None:
+        command = c.ReserveCodes("", len(RESERVED), "Website", "Web001")
+        caller = self._caller("cp")
+        made = tuple(code_material(self._keys, caller, code) for code in RESERVED)
+        self._decide(replace(self._of_shop("reserve/codes", command), reserved=made))
+
+    def _of_shop(self, request_id: str, command: c.Command) -> c.Envelope:
+        """A command of the CP client, at the location that it is bound to."""
+        return c.Envelope(
+            self._caller("cp"),
+            f"demo/{request_id}",
+            command,
+            c.Context("Website"),
+            self._locations["Website"],
+            self._now,
         )
 
     def _hashes(self, caller: c.Caller, normalized: str) -> list[str]:

@@ -117,6 +117,21 @@ async def _read(channel: grpc.aio.Channel, code: str) -> tuple[str, str, str, in
     )
 
 
+async def test_the_customer_pays_for_a_reserved_card(channel: grpc.aio.Channel) -> None:
+    metadata = _metadata("Bearer demo-cp-token")
+    named = v1.GetCustomerRequest(name="customers/2059378440")
+    customers = v1.CustomerServiceStub(channel)
+    assert (await customers.GetCustomer(named, metadata=metadata)).available_points == 10_000
+    request = v1.IssueGiftCardRequest(
+        program="programs/GC", amount=v1.Money(minor_units=50_00, currency_code="USD"),
+        code="99-53235753896117470", require_reserved_code=True, customer=named.name,
+        points_to_redeem=5_000, request_id="1",
+    )  # fmt: skip
+    answer = await v1.GiftCardServiceStub(channel).IssueGiftCard(request, metadata=metadata)
+    assert answer.gift_card.code == "99-53235753896117470"
+    assert answer.customer.available_points == 5_000
+
+
 async def test_every_documented_credential_works(channel: grpc.aio.Channel) -> None:
     stub = v1.GiftCardServiceStub(channel)
     request = v1.RedeemGiftCardRequest(

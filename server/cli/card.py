@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from server.cli import till
+from server.cli import codes, till
 from server.cli.options import (
     AskPin,
     Card,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at cards, and do with them what a till does.")
 till.add_to(app)
+codes.add_to(app)
 
 Count = Annotated[
     int, typer.Option("--last", min=1, max=1000, help="How many transactions to show.")
@@ -68,10 +69,10 @@ def show_card(
         })  # fmt: skip
         return
     facts(_facts(found))
-    _show_tranches(found)
-    _show_holds(holds)
+    show_tranches(found)
+    show_holds(holds)
     typer.echo()
-    _show_history(history, found.name)
+    show_history(history, found.name)
 
 
 @app.command(
@@ -102,7 +103,7 @@ def history(
     if json:
         print_json({"transactions": [as_json(each) for each in found]})
     else:
-        _show_history(found, name)
+        show_history(found, name)
 
 
 @app.command(
@@ -177,7 +178,7 @@ def _facts(card: "v1.GiftCard") -> dict[str, str]:
     }
 
 
-def _show_tranches(card: "v1.GiftCard") -> None:
+def show_tranches(card: "v1.GiftCard | v1.Customer") -> None:
     """A plain card has one, which says nothing that the balance does not."""
     from giftcard import v1
 
@@ -198,7 +199,7 @@ def _show_tranches(card: "v1.GiftCard") -> None:
     )  # fmt: skip
 
 
-def _show_holds(holds: Any) -> None:
+def show_holds(holds: Any) -> None:
     from server.cli import text
 
     if not holds:
@@ -216,14 +217,17 @@ def _show_holds(holds: Any) -> None:
     )  # fmt: skip
 
 
-def _show_history(found: list["v1.Transaction"], card_name: str) -> None:
+def show_history(found: list["v1.Transaction"], name: str) -> None:
+    """`name` is that of the card or the customer whose history it is."""
     from giftcard import v1
 
     from server.cli import text
 
     rows = []
     for each in found:
-        entry = next((entry for entry in each.entries if entry.gift_card == card_name), None)
+        entry = next(
+            (entry for entry in each.entries if name in (entry.gift_card, entry.customer)), None
+        )
         rows.append((
             text.moment(each.decide_time),
             v1.Transaction.Kind.Name(each.kind),

@@ -41,6 +41,7 @@ class Link:
         self._address = address
         self.channel = channel
         self.cards = v1.GiftCardServiceStub(channel)
+        self.customers = v1.CustomerServiceStub(channel)
         self.programs = v1.ProgramServiceStub(channel)
         self.locations = v1.LocationServiceStub(channel)
         self.admin = v1.AdminServiceStub(channel)

@@ -68,13 +68,18 @@ def show(json: Json = False, server: ServerAddress = "", plaintext: Plaintext = 
                 "balance": text.money(found.balance),
                 "valid until": text.day(found.valid_until),
             })  # fmt: skip
+        request_customer = v1.GetCustomerRequest(name=f"customers/{demo.CUSTOMER}")
+        customer = link.ask(link.customers.GetCustomer, request_customer)
+    customers = [{"customer": demo.CUSTOMER, "points": str(customer.point_balance)}]
     clients = [_client(plan) for plan in demo.CLIENTS]
     if json:
-        print_json({"clients": clients, "cards": cards})
+        print_json({"clients": clients, "cards": cards, "customers": customers})
         return
     table(list(clients[0]), [list(row.values()) for row in clients])
     typer.echo()
     table(list(cards[0]), [list(row.values()) for row in cards])
+    typer.echo()
+    table(list(customers[0]), [list(row.values()) for row in customers])
     typer.echo()
     say("These credentials are known to everybody: for loopback addresses only.")
 

@@ -67,6 +67,25 @@ def create_program(
         str,
         typer.Option("--prefix", metavar="TEXT", help="Start of each code.", show_default=False),
     ] = "",
+    points: Annotated[
+        int | None,
+        typer.Option(
+            "--points",
+            min=1,
+            metavar="COUNT",
+            help="Points that buy one unit of the currency.",
+            show_default=False,
+        ),
+    ] = None,
+    color: Annotated[
+        str,
+        typer.Option(
+            "--color",
+            metavar="#RRGGBB",
+            help="Colour of the certificate.",
+            show_default=False,
+        ),
+    ] = "",
     reason: Reason = "",
     request_id: RequestId = "",
     json: Json = False,
@@ -100,6 +119,8 @@ def create_program(
         holds_allowed=holds,
         validity=v1.Program.Validity(months=months) if months else None,
         code_format=v1.Program.CodeFormat(prefix=prefix) if prefix else None,
+        points_per_major_unit=points or 0,
+        certificate_color=color,
     )
     request = v1.CreateProgramRequest(
         program_id=program_id,
@@ -180,6 +201,12 @@ def _facts(program: "v1.Program") -> dict[str, str]:
         "validity": _validity(program),
         "hold lifetime": f"{program.hold_lifetime.seconds // 3600} hours",
         "code prefix": program.code_format.prefix,
+        "points": (
+            f"{program.points_per_major_unit} for one {program.currency_code}"
+            if program.points_per_major_unit
+            else ""
+        ),
+        "certificate": program.certificate_color,
         "PIN": "required" if program.pin_required else "",
     }
 

@@ -45,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
     for command, summary, *examples in (
         (issue, "Sell a new card: create it and give it value.",
          "giftcard card issue GC 50.00 --show-code",
+         "giftcard card issue GC 50.00 --customer 2059378440 --points 5000",
          "giftcard card issue GC 50.00 --code - --location 1001"),
         (activate, "Sell a card that is known but has no value yet.",
          "giftcard card activate 1234567 5.00 --valid-until 2028-02-20"),
@@ -102,6 +103,18 @@ def issue(
         bool,
         typer.Option("--show-code", help="Print the code: who has it can spend the card."),
     ] = False,
+    reserved: Annotated[
+        bool,
+        typer.Option("--reserved", help="The code must be reserved.", show_default=False),
+    ] = False,
+    customer: Annotated[
+        str,
+        typer.Option("--customer", metavar="NUMBER", help="Who owns the card.", show_default=False),
+    ] = "",
+    points: Annotated[
+        int | None,
+        typer.Option("--points", min=1, help="Their points that pay.", show_default=False),
+    ] = None,
     valid_until: Until = "",
     currency: Currency = "USD",
     location: Location = "",
@@ -122,6 +135,10 @@ def issue(
         program=f"programs/{program}",
         amount=text.to_money(amount, currency),
         code=ask_secret("Code") if code == "-" else code,
+        require_reserved_code=reserved,
+        customer=f"customers/{customer}" if customer else "",
+        require_customer=bool(customer),
+        points_to_redeem=points or 0,
         valid_until=text.to_day(valid_until),
         context=text.context(location, receipt, reason),
     )
@@ -383,12 +400,15 @@ def _show(answer: Any, show_code: bool) -> None:
     }
     if isinstance(answer, v1.ReverseTransactionResponse):
         amounts["outcome"] = v1.ReverseTransactionResponse.Outcome.Name(answer.outcome)
-        cards = list(answer.gift_cards)
+        cards, customers = list(answer.gift_cards), list(answer.customers)
     else:
-        cards = [answer.gift_card]
+        cards = [answer.gift_card] if answer.HasField("gift_card") else []
+        known = "customer" in answer.DESCRIPTOR.fields_by_name and answer.HasField("customer")
+        customers = [answer.customer] if known else []
     held = getattr(answer, "hold", None)
-    # One card and what was done to it read as one; further cards come before.
-    *others, shown = [_card_facts(card, show_code) for card in cards] or [{}]
+    # One card and what was done to it read as one; further ones come before.
+    touched = [customer_facts(customer) for customer in customers]
+    *others, shown = touched + [_card_facts(card, show_code) for card in cards] or [{}]
     for other in others:
         facts(other)
     facts({
@@ -399,6 +419,14 @@ def _show(answer: Any, show_code: bool) -> None:
         "request id": answer.transaction.request_id,
         "replayed": REPLAYED if answer.replayed else "",
     })  # fmt: skip
+
+
+def customer_facts(customer: "v1.Customer") -> dict[str, str]:
+    return {
+        "customer": customer.name,
+        "points": str(customer.point_balance),
+        "points available": str(customer.available_points) if customer.held_points else "",
+    }
 
 
 def _card_facts(card: "v1.GiftCard", show_code: bool) -> dict[str, str]:

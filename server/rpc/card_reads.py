@@ -63,15 +63,29 @@ class CardReads:
     async def _lookup(
         self, request: v1.LookupGiftCardRequest, call: Call
     ) -> v1.LookupGiftCardResponse:
+        card, checked = await self.find(request, call, pin_for_name=True)
+        message = render.card_message(checked) if checked else render.card_now(card, self._clock())
+        return v1.LookupGiftCardResponse(gift_card=message)
+
+    async def find(
+        self,
+        request: v1.LookupGiftCardRequest | v1.RenderCertificateRequest,
+        call: Call,
+        *,
+        pin_for_name: bool,
+    ) -> tuple[Card, CardView | None]:
+        """The card referred to, its PIN checked; after a check that was counted also as it is now.
+
+        `pin_for_name` wants the PIN of a card that is named by its resource name, too.
+        """
         intake = parse.Intake(self._keys, call.caller)
         ref = intake.card(request.gift_card, request.HasField("gift_card"), "gift_card")
         hashes = (ref.code_hash, *intake.aliases.get(ref.code_hash, ())) if ref.code_hash else ()
         card = await self._bridge.card(CardQuery(call.caller, ref, hashes))
         checked = None
-        if card.pin_hash is not None:
+        if card.pin_hash is not None and (ref.code_hash or pin_for_name):
             checked = await self._check_pin(card, card.pin_hash, intake.pins.get(ref), call)
-        message = render.card_message(checked) if checked else render.card_now(card, self._clock())
-        return v1.LookupGiftCardResponse(gift_card=message)
+        return card, checked
 
     async def _check_pin(
         self, card: Card, stored: str, pin: str | None, call: Call
@@ -185,12 +199,15 @@ class CardReads:
     async def _get_transaction(
         self, request: v1.GetTransactionRequest, call: Call
     ) -> v1.Transaction:
-        name = fields.opaque_name(request.name, "transactions", "name")
+        return await self.described(fields.opaque_name(request.name, "transactions", "name"), call)
+
+    async def described(self, transaction_id: str, call: Call) -> v1.Transaction:
+        """A transaction with what became of it since."""
         caller = call.caller
         place = (caller.merchant_id, int(caller.book), caller.cell)
         found = await self._bridge.read(
             lambda connection: queries.described(
-                connection, [queries.transaction(connection, *place, name)]
+                connection, [queries.transaction(connection, *place, transaction_id)]
             )
         )
         if not found:

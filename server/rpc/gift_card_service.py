@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from giftcard import v1
 
+from server.certificate import Studio
 from server.domain import code as codes
 from server.domain import commands as c
 from server.domain.errors import InvalidField, Rejected
@@ -16,6 +17,7 @@ from server.rpc import fields, parse, render
 from server.rpc.bridge import Bridge
 from server.rpc.calls import Call, Rpc
 from server.rpc.card_reads import CardReads
+from server.rpc.certificates import Certificates
 from server.rpc.envelopes import Intaker
 from server.rpc.identity import Directory
 from server.rpc.outcomes import approved
@@ -79,6 +81,7 @@ class GiftCardService:
         *,
         clock: Callable[[], int],
         reserve_codes_max: int,
+        studio: Studio,
     ) -> None:
         self._bridge = bridge
         self._directory = directory
@@ -87,6 +90,8 @@ class GiftCardService:
         self._intaker = Intaker(directory)
         self._reads = CardReads(bridge, keys, clock=clock)
         self._reservations = Reservations(bridge, directory, keys, self._intaker, reserve_codes_max)
+
+        self._certificates = Certificates(bridge, keys, self._reads, studio, clock)
 
     def rpcs(self) -> list[Rpc]:
         """Every method of the service."""
@@ -101,7 +106,8 @@ class GiftCardService:
         ]
         lookup = self._lookup_transaction
         rpcs.append(Rpc("LookupTransaction", v1.LookupTransactionRequest, lookup, frozenset()))
-        return rpcs + self._reads.rpcs() + self._reservations.rpcs()
+        parts = (self._reads, self._reservations, self._certificates)
+        return rpcs + [rpc for part in parts for rpc in part.rpcs()]
 
     def _writing(self, operation: _Operation) -> Callable[[Any, Call], Awaitable[Any]]:
         async def write(request: Any, call: Call) -> Any:
@@ -186,5 +192,7 @@ class GiftCardService:
         self, request: v1.LookupTransactionRequest, call: Call
     ) -> v1.LookupTransactionResponse:
         envelope = await self._intaker.envelope(request, call, c.LookupRequest(request.seal))
-        answer = await self._bridge.decide(envelope)
-        return render.lookup(answer.record)
+        record = (await self._bridge.decide(envelope)).record
+        if record is None:
+            return v1.LookupTransactionResponse(state=v1.LookupTransactionResponse.NOT_SEEN)
+        return render.lookup(record, await self._reads.described(record.id, call))

@@ -400,10 +400,9 @@ def transfer(answered: Answered) -> v1.TransferBalanceResponse:
     )
 
 
-def lookup(record: Record | None) -> v1.LookupTransactionResponse:
+def lookup(record: Record, transaction: v1.Transaction) -> v1.LookupTransactionResponse:
+    """What a request id was decided to be, and the same with what became of it since."""
     states = v1.LookupTransactionResponse
-    if record is None:
-        return states(state=states.NOT_SEEN)
     state = {
         TransactionState.APPROVED: states.APPROVED,
         TransactionState.REFUSED: states.REFUSED,
@@ -411,6 +410,6 @@ def lookup(record: Record | None) -> v1.LookupTransactionResponse:
     }[record.state]
     return states(
         state=state,
-        transaction=transaction_message(record),
+        transaction=transaction,
         **_owners(record),
     )

@@ -67,6 +67,71 @@ def test_the_walk_of_a_card(giftcard: Giftcard) -> None:
 
 
 @pytest.mark.usefixtures("demo_loaded")
+def test_the_walk_of_a_customer(giftcard: Giftcard) -> None:
+    """Earn, correct, hold, capture, buy a card, undo it: all at a prompt."""
+    new = _ok(giftcard("customer", "create", "77", "--reference", "crm-1", *M))
+    assert (new["customer"], new["points"], new["reference"]) == ("77", "0", "crm-1")
+    again = giftcard("customer", "create", "77", *M)
+    assert "RESOURCE_EXISTS" in again.stderr
+    assert _ok(giftcard("customer", "earn", "77", "6000", *M))["points"] == "6000"
+    taken = _ok(giftcard("customer", "adjust", "77", "--reason", "counted twice", *M, "--", "-500"))
+    assert taken["points"] == "5500"
+    assert "--reason" in giftcard("customer", "adjust", "77", "5", *M).stderr
+    held = _ok(giftcard("customer", "hold", "77", "300", *M))
+    assert (held["points"], held["available"], held["approved"]) == ("5500", "5200", "300")
+    captured = _ok(giftcard("card", "capture", held["hold"], *M))
+    assert (captured["points"], captured["captured"]) == ("5200", "300 POINTS")
+    bought = _ok(giftcard("card", "issue", "GC", "50.00", "--customer", "77", "--points", "5000",
+                          "--request-id", "buy-1", *M))  # fmt: skip
+    assert (bought["balance"], bought["state"]) == ("50.00 USD", "ACTIVE")
+    shown = giftcard("customer", "show", "77", *M)
+    assert _ok(shown)["points"] == "200"
+    assert "-5000 POINTS" in shown.stdout
+    undone = _ok(giftcard("card", "reverse", "buy-1", *M))
+    assert (undone["points"], undone["state"], undone["outcome"]) == ("5200", "VOIDED", "REVERSED")
+    refused = giftcard("card", "issue", "GC", "60.00", "--customer", "77", "--points", "6000", *M)
+    assert "INSUFFICIENT_POINTS" in refused.stderr
+    listed = _json(giftcard("customer", "list", *M, "--json"))["customers"]
+    assert [each["name"] for each in listed] == ["customers/2059378440", "customers/77"]
+    kinds = [each["kind"] for each in _json(giftcard("customer", "show", "77", *M, "--json"))
+             ["transactions"]]  # fmt: skip
+    # What was refused for want of points stands in the customer's history too.
+    assert kinds == [
+        "ISSUE", "REVERSE", "ISSUE", "CAPTURE", "AUTHORIZE", "ADJUST", "EARN_POINTS", "ADMIN",
+    ]  # fmt: skip
+    assert giftcard("verify").stdout.endswith("verified\n")
+
+
+@pytest.mark.usefixtures("demo_loaded")
+def test_reserved_codes_and_a_certificate(giftcard: Giftcard, tmp_path: Path) -> None:
+    file = tmp_path / "codes.txt"
+    made = ("card", "reserve", "GC", "3", "--agency", "Website", *M)
+    reserved = giftcard(*made, "--file", str(file), "--request-id", "r")
+    facts = _ok(reserved)
+    codes = file.read_text().split()
+    assert (len(codes), facts["codes"], facts["agency"]) == (3, "3", "Website")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not any(code in reserved.output for code in codes)
+    assert "exists already" in giftcard(*made, "--file", str(file)).stderr
+    again = tmp_path / "again.txt"
+    assert _ok(giftcard(*made, "--file", str(again), "--request-id", "r"))["replayed"]
+    assert again.read_text().split() == codes
+    issue = ("card", "issue", "GC", "5.00", "--reserved", *M)
+    assert _ok(giftcard(*issue, "--code", codes[0]))["balance"] == "5.00 USD"
+    assert "CODE_NOT_RESERVED" in giftcard(*issue, "--code", "NOBODYS").stderr
+    released = _ok(giftcard("card", "release", facts["reservation"], *M))
+    assert (released["used"], released["released"], released["released now"]) == ("1", "2", "2")
+    assert "CODE_NOT_RESERVED" in giftcard(*issue, "--code", codes[1]).stderr
+    for name, begins in (("c.jpg", b"\xff\xd8"), ("c.png", b"\x89PNG"), ("c.pdf", b"%PDF")):
+        path = tmp_path / name
+        assert _ok(giftcard("card", "certificate", codes[0], "--file", str(path), *M))["type"]
+        assert path.read_bytes().startswith(begins)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "must end in" in giftcard("card", "certificate", "1", "--file", "x.gif", *M).stderr
+    assert giftcard("verify").stdout.endswith("verified\n")
+
+
+@pytest.mark.usefixtures("demo_loaded")
 def test_codes_stay_out_of_sight(giftcard: Giftcard) -> None:
     hidden = giftcard("card", "issue", "GC", "1.00", *M, "--json")
     shown = giftcard("card", "issue", "GC", "1.00", *M, "--json", "--show-code")

@@ -21,6 +21,9 @@ COMMANDS = {
     "card show", "card issue", "card activate", "card load", "card redeem", "card hold",
     "card capture", "card void", "card reverse", "card lookup", "card history",
     "log list", "log show", "log reversals", "log create-key",
+    "card reserve", "card release", "card certificate",
+    "customer create", "customer list", "customer show", "customer earn", "customer adjust",
+    "customer hold",
 }  # fmt: skip
 
 
@@ -50,7 +53,9 @@ def test_help_of_a_command_teaches(giftcard: Giftcard, path: str) -> None:
     assert "Example" in text
 
 
-@pytest.mark.parametrize("group", ["", "admin", "card", "demo", "keys", "log", "admin token"])
+@pytest.mark.parametrize(
+    "group", ["", "admin", "card", "customer", "demo", "keys", "log", "admin token"]
+)
 def test_help_of_a_group_names_its_commands(giftcard: Giftcard, group: str) -> None:
     result = giftcard(*group.split(), "--help")
     below = {
@@ -82,7 +87,7 @@ def test_what_prints_data_prints_json(path: str) -> None:
         path for path in COMMANDS
         if path.split()[-1] in {
             "create", "revoke", "rotate", "issue", "activate", "load", "redeem", "hold",
-            "capture", "void", "reverse",
+            "capture", "void", "reverse", "reserve", "release", "earn", "adjust",
         } and path not in {"keys create", "demo load"}
     ),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compat.cut_proxy import CutProxy
 from tests.compat.goldens import Goldens
 from tests.compat.stage import ShimServer
 from tests.grpc_server import GrpcServer
@@ -24,6 +25,21 @@ def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer
 def shim(demo_server: GrpcServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
     """A running shim before it."""
     with ShimServer(demo_server.address, tmp_path_factory.mktemp("shim")) as shim:
+        shim.start()
+        yield shim
+
+
+@pytest.fixture(scope="session")
+def behind(demo_server: GrpcServer) -> Iterator[CutProxy]:
+    """Between a shim of its own, `cut_shim`, and the service."""
+    with CutProxy(demo_server.address) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def cut_shim(behind: CutProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
+    """A shim whose way to the service is cut now and then."""
+    with ShimServer(behind.address, tmp_path_factory.mktemp("cut-shim")) as shim:
         shim.start()
         yield shim
 

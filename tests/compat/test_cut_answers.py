@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,7 +13,6 @@ from compat_http.strict_json import write
 from tests.compat.cut_proxy import CutProxy
 from tests.compat.retail7.messages import message
 from tests.compat.stage import Said, ShimServer, basic, call
-from tests.grpc_server import GrpcServer
 
 PATH: Final = "/retail7/giftcards"
 TILL: Final = basic("demo-pos", "demo-pos")
@@ -37,22 +35,6 @@ def new_card(address: str) -> str:
 def balance(address: str, card: str) -> float:
     found: float = ask(address, "STATUS", card, "look").json["balance"]
     return found
-
-
-@pytest.fixture(scope="module")
-def behind(demo_server: GrpcServer) -> Iterator[CutProxy]:
-    """Between the shim and the service."""
-    with CutProxy(demo_server.address) as proxy:
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def cut_shim(behind: CutProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
-    """A shim whose way to the service is cut now and then."""
-    directory: Path = tmp_path_factory.mktemp("cut-shim")
-    with ShimServer(behind.address, directory) as shim:
-        shim.start()
-        yield shim
 
 
 # `step` is the distance of the offsets: in passing some of them, at length all.

@@ -102,7 +102,7 @@ REASONS: Final[Mapping[str, Answer]] = {
     "OVERLOADED": Answer(503, _BUSY),
     "DEADLINE_TOO_SHORT": Answer(503, _BUSY),
     "UNAVAILABLE": Answer(503, "The service is not available. Please try again."),
-    "OUTCOME_UNKNOWN": Answer(504, "No answer in time. What was asked is taken back."),
+    "OUTCOME_UNKNOWN": Answer(504, "No answer in time. If it is not sent again, it is taken back."),
     "UNIMPLEMENTED": Answer(501, "Not Implemented"),
     "INTERNAL": Answer(500, _SERVER_ERROR),
 }

@@ -10,7 +10,7 @@ from compat_http.dialects.cp_extender import answers
 from compat_http.dialects.cp_extender.answers import bad_request, refusal
 from compat_http.dialects.cp_extender.members import Members
 from compat_http.dialects.cp_extender.names import card_reference, customer_name
-from compat_http.dialects.cp_extender.tries import LOOKED, Tries
+from compat_http.dialects.cp_extender.tries import LOOKED, Tries, digest
 from compat_http.settings import CpSettings
 
 _REQUIRED: Final = "Required: Type, Ref, SaleId, and (RequestedAmount or RequestedPoints)"
@@ -54,7 +54,7 @@ def _authorize(members: Members, default: str) -> Operation:
     message = wanted.message
     message.allow_partial = True
     message.sale_reference = message.context.receipt = sale
-    tries = Tries("authorize", wanted.owner, sale, str(wanted.units))
+    tries = Tries("authorize", digest(wanted.owner, sale, str(wanted.units)))
     newest = yield from tries.newest()
     goes_on = newest.stands and (yield from _is_open(newest.transaction.hold))
     message.request_id = tries.request_id(newest.number + (not goes_on))

@@ -27,7 +27,7 @@ def assigned_token(document: Any, config: CpSettings) -> str:
     wanted = config.login_password_member.casefold()
     members = document if isinstance(document, dict) else {}
     brought = [value for name, value in members.items() if name.casefold() == wanted]
-    value = f"Bearer {brought[0]}" if len(brought) == 1 else ""
+    value = f"Bearer {brought[0]}" if [type(each) for each in brought] == [str] else ""
     return value if _BEARER.fullmatch(value) else ""
 
 

@@ -11,7 +11,7 @@ from compat_http.dialects.cp_extender import answers, history
 from compat_http.dialects.cp_extender.answers import bad_request, refusal
 from compat_http.dialects.cp_extender.members import Members
 from compat_http.dialects.cp_extender.names import card_reference, customer_name, program_name
-from compat_http.dialects.cp_extender.tries import Tries, fresh, keyed_digest
+from compat_http.dialects.cp_extender.tries import Tries, digest, fresh
 from compat_http.settings import CpSettings
 
 _COUNT_MAX: Final = 2**31 - 1
@@ -108,8 +108,9 @@ def _of_reserved_id(
     meant = v1.IssueGiftCardRequest()
     meant.CopyFrom(message)
     meant.ClearField("code")
-    digest = keyed_digest(request, (plain, meant.SerializeToString(deterministic=True).hex()))
-    tries = Tries("create", digest)
+    token = request.headers.get("authorization", "").partition(" ")[2]
+    rest = meant.SerializeToString(deterministic=True).hex()
+    tries = Tries("create", digest(plain, rest, key=token))  # the id of a card is a secret
     newest = yield from tries.newest()
     message.request_id = tries.request_id(newest.number + (not newest.stands))
     return Rpc("IssueGiftCard", message, client_key=True)

@@ -1,0 +1,159 @@
+"""Answers that are lost: whatever the shop sees, the value is held, taken and returned once."""
+
+import contextlib
+import http.client
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.compat.cut_proxy import CutProxy
+from tests.compat.stage import Said, ShimServer, call
+from tests.compat.test_cut_answers import offsets
+from tests.grpc_server import GrpcServer
+
+SHOP: Final = {"Authorization": "Bearer demo-cp-token"}
+TIMEOUT_SECONDS: Final = 60
+_sales = itertools.count(1)
+
+STEPS = [pytest.param(61), pytest.param(1, marks=pytest.mark.slow)]
+
+
+def post(address: str, target: str, members: str) -> Said:
+    return call(address, "POST", target, members.encode(), SHOP)
+
+
+def new_card(address: str) -> str:
+    """A card worth 100.00."""
+    members = '{"GiftCardCode":"GC","GiftCardValue":100,"SaleId":"S"}'
+    made: str = post(address, "/Giftcard/Create", members).json["GiftCard"]["Id"]
+    return made
+
+
+def authorize(address: str, card: str, sale: str, amount: str = "1.00") -> Said:
+    members = f'{{"Type":"giftcard","Ref":"{card}","SaleId":"{sale}","RequestedAmount":{amount}}}'
+    return post(address, "/Giftcard/Authorize", members)
+
+
+def settle(address: str, how: str, card: str, code: str) -> Said:
+    return post(address, f"/Authorize/{how}", f'{{"Ref":"{card}","AuthCode":"{code}"}}')
+
+
+def balances(address: str, card: str) -> tuple[float, float]:
+    """The balance, and what is held of it."""
+    said = call(address, "GET", f"/Giftcard/{card}/BalanceCheck", None, SHOP)
+    found = said.json["GiftCard"]
+    return found["Balance"], found["OpenAuthorizations"]
+
+
+def repeated(
+    before: CutProxy, offset: int, address: str, ask: Callable[..., Said], *arguments: str
+) -> Said:
+    """What the shop is told when it asks a second time, having lost the first answer."""
+    before.cut_after(offset)
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        ask(before.address, *arguments)
+    before.heal()
+    return ask(address, *arguments)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_answer_of_the_service_cut_anywhere(
+    cut_shim: ShimServer, behind: CutProxy, step: int
+) -> None:
+    """The shim asks again under the same id, so the shop notices nothing."""
+    address = cut_shim.address
+    for offset in offsets(behind, step):
+        behind.heal()
+        card = new_card(address)
+        behind.cut_after(offset)
+        said = authorize(address, card, "cut", "40.00")
+        assert said.status == 200, (offset, said.body)
+        behind.cut_after(offset)
+        assert settle(address, "Confirm", card, said.json["AuthCode"]).status == 204, offset
+        behind.heal()
+        assert balances(address, card) == (60.0, 0.0), offset
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_answer_to_the_shop_cut_anywhere(shim: ShimServer, step: int) -> None:
+    """The shop sends the same again and is told what was done the first time."""
+    address = shim.address
+    with CutProxy(address) as before:
+        for offset in offsets(before, step):
+            card, sale = new_card(address), f"a{next(_sales)}"
+            said = repeated(before, offset, address, authorize, card, sale)
+            assert said.status == 200, (offset, said.body)
+            code = said.json["AuthCode"]
+            assert balances(address, card) == (100.0, 1.0), offset
+            how, left = ("Confirm", 99.0) if offset % 2 else ("Cancel", 100.0)
+            said = repeated(before, offset, address, settle, how, card, code)
+            assert said.status == 204, (offset, said.body)
+            assert balances(address, card) == (left, 0.0), offset
+
+
+@pytest.fixture(scope="module")
+def hasty(
+    behind: CutProxy, demo_server: GrpcServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ShimServer]:
+    """A shim that soon gives up."""
+    directory: Path = tmp_path_factory.mktemp("hasty-shim")
+    environment = {"GIFTCARD_CP_BUDGET_MILLISECONDS": "1000"}
+    with ShimServer(behind.address, directory, environment=environment) as shim:
+        shim.start()
+        yield shim
+
+
+def _lose(behind: CutProxy, ask: Callable[[], Said]) -> None:
+    """Does it so that its outcome stays unknown to the shim.
+
+    The reads before it have to come back, so their answers are let through one after the other.
+    """
+    for let_through in range(0, 20_000, 100):
+        behind.cut_after(let_through, again=True)
+        said = ask()
+        behind.heal()
+        if said.status == 504:
+            return
+    raise AssertionError("its outcome was always known")
+
+
+def _insist(ask: Callable[[], Said]) -> Said:
+    """Asks until there is an answer: the shim needs a moment to find its way back."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while (said := ask()).status in (503, 504):
+        assert time.monotonic() < deadline, said.body
+    return said
+
+
+def test_the_shop_asks_again_after_504(behind: CutProxy, hasty: ShimServer) -> None:
+    """Its repeat takes the waiting reversal back."""
+    card, address = new_card(hasty.address), hasty.address
+    _lose(behind, lambda: authorize(address, card, "lost", "40.00"))
+    code = _insist(lambda: authorize(address, card, "lost", "40.00")).json["AuthCode"]
+    assert balances(address, card) == (100.0, 40.0)
+    _lose(behind, lambda: settle(address, "Confirm", card, code))
+    assert _insist(lambda: settle(address, "Confirm", card, code)).status == 204
+    assert balances(address, card) == (60.0, 0.0)
+
+
+@pytest.mark.slow
+def test_the_shop_gives_up_after_504(behind: CutProxy, hasty: ShimServer, shim: ShimServer) -> None:
+    """What was confirmed is undone, and every later question is answered accordingly."""
+    card, address = new_card(shim.address), hasty.address
+    code: Any = authorize(shim.address, card, "given up", "40.00").json["AuthCode"]
+    _lose(behind, lambda: settle(address, "Confirm", card, code))
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while balances(shim.address, card) != (100.0, 0.0):
+        assert time.monotonic() < deadline, "it was never undone"
+        time.sleep(0.2)
+    said = settle(shim.address, "Confirm", card, code)
+    assert (said.status, said.json["Message"]) == (400, "Authorization has been cancelled")
+    assert settle(shim.address, "Cancel", card, code).status == 204
+    again = authorize(shim.address, card, "given up", "40.00").json["AuthCode"]
+    assert again != code
+    assert settle(shim.address, "Confirm", card, again).status == 204
+    assert balances(shim.address, card) == (60.0, 0.0)
