@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from grpc_health.v1 import health_pb2
@@ -23,7 +23,7 @@ from compat_http.dialect import (
     credential_of,
     ending,
 )
-from compat_http.dialects import cp_extender, retail7
+from compat_http.dialects import cp_extender, iwarehouse, resico, retail7
 from compat_http.edge import Edge
 from compat_http.engine import Call, Engine
 from compat_http.records import Exchange, Store
@@ -34,7 +34,9 @@ from compat_http.upstream import TransportError, Upstream
 logger = logging.getLogger("giftcard.shim")
 
 #: Every dialect is built from the settings.
-BUILDERS: Final[tuple[Callable[[Settings], Dialect], ...]] = (retail7.build, cp_extender.build)
+BUILDERS: Final[tuple[Callable[[Settings], Dialect], ...]] = (
+    retail7.build, cp_extender.build, resico.build, iwarehouse.build,
+)  # fmt: skip
 
 _READY_TIMEOUT_SECONDS: Final = 1.0
 
@@ -72,6 +74,8 @@ class Shim:
         """Hands the exchange to the log; nothing here may raise."""
         try:
             trace = call.dialect.trace(request)
+            # Where the service makes the code, only the answer has it.
+            code = trace.code or _code_in(reply.document, call.dialect.code_members)
             self._store.log(
                 Exchange(
                     time_microseconds=int(request.now.timestamp() * 1_000_000),
@@ -82,7 +86,7 @@ class Shim:
                     path=call.route.path if call.route else "",
                     legacy_request_id=trace.request_id,
                     request_id=call.request_id,
-                    code_last_four=ending(trace.code),
+                    code_last_four=ending(code),
                     status=reply.status,
                     reason=call.reason,
                     transaction=call.transaction,
@@ -90,7 +94,7 @@ class Shim:
                     answer=reply.document,
                     redaction=self._redactions[call.dialect.name],
                     secrets=(
-                        trace.code,
+                        code,
                         *secrets_of(credential_of(call.dialect, call.route, request)),
                     ),
                 )
@@ -108,6 +112,15 @@ class Shim:
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             return _json({"status": "the service does not serve"}, 503)
         return _json({"status": "ready"})
+
+
+def _code_in(document: Any, code_members: Collection[str]) -> str:
+    """The code that an answer gives; "" for none."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            if name.lower() in code_members and type(value) is str:
+                return value
+    return ""
 
 
 def _redaction(dialect: Dialect) -> Redaction:

@@ -193,10 +193,14 @@ def credential_of(dialect: Dialect, route: Route | None, request: LegacyRequest)
 
 
 def authorization_header(request: LegacyRequest) -> str:
-    """The caller's Bearer or Basic credential, as it came; "" for none."""
+    """The caller's Bearer or Basic credential, as it came; "" for none.
+
+    One that is not printable ASCII is none: it could not travel on.
+    """
     value = request.headers.get("authorization", "")
     scheme, _, secret = value.partition(" ")
-    return value if secret and scheme.lower() in ("bearer", "basic") else ""
+    plain = value.isascii() and value.isprintable()
+    return value if plain and secret and scheme.lower() in ("bearer", "basic") else ""
 
 
 _PLAIN_PART: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")

@@ -227,16 +227,23 @@ class Engine:
         answer = await self._upstream.call(rpc, authorization, timeout_seconds)
         replayed = METHODS[rpc.method].writes and answer.replayed
         if replayed and rpc.method != "ReverseTransaction":
-            # What was done then may have been undone since, and then the money is not there.
-            name = v1.GetTransactionRequest(name=answer.transaction.name)
-            found = await self._upstream.call(
-                Rpc("GetTransaction", name, rpc.training), authorization, timeout_seconds
-            )
-            if found.reversal_transaction:
-                raise UpstreamRefusal(
-                    "REVERSED_BEFORE_ARRIVAL", {"transaction": answer.transaction.name}
-                )
+            await self._require_standing(rpc, authorization, timeout_seconds)
         return answer
+
+    async def _require_standing(self, rpc: Rpc, authorization: str, timeout_seconds: float) -> None:
+        """What was done the first time may have been undone since: then the money is not there."""
+        message: Any = rpc.message
+        asked = v1.LookupTransactionRequest(request_id=message.request_id)
+        look_up = Rpc("LookupTransaction", asked, rpc.training)
+        try:
+            found = await self._upstream.call(look_up, authorization, timeout_seconds)
+        except (TransportError, UpstreamRefusal):
+            # It was done, and nobody says whether it still is.
+            raise TransportError(sent=True) from None
+        if found.transaction.reversal_transaction:
+            raise UpstreamRefusal(
+                "REVERSED_BEFORE_ARRIVAL", {"transaction": found.transaction.name}
+            )
 
     async def _queue(self, call: Call, rpc: Rpc, authorization: str) -> None:
         """Makes the reversal of a call durable."""

@@ -9,6 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from compat_http import amounts
 
 
 class SettingsError(Exception):
@@ -101,6 +104,55 @@ class CpSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResicoSettings:
+    """GIFTCARD_RESICO_<NAME>."""
+
+    budget_milliseconds: int = 8000
+    """How long a caller waits: an answer is given within this time."""
+
+    consumers: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: {"the consumer key": "merchants/demo/apiClients/resico"}.
+
+    A card is used for payment only with the consumer key of the client that the token belongs to.
+    """
+
+    program: str = "GC"
+    """Program of the cards that are sold."""
+
+    currency: str = "USD"
+    """ISO 4217 code of every amount that is sent; one with two decimals."""
+
+    card_number_length_min: int = 1
+    """Shortest card number.  One of another length is answered like an unknown one."""
+
+    card_number_length_max: int = 40
+    """Longest card number."""
+
+    reservation_seconds: int = 900
+    """After this time a reservation that was neither used nor cancelled ends by itself."""
+
+    member_names: Mapping[str, Any] = field(default_factory=dict)
+    """JSON: {"idgiftCardNo": "giftCardNo"} renames members of the answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IwarehouseSettings:
+    """GIFTCARD_IWAREHOUSE_<NAME>."""
+
+    budget_milliseconds: int = 8000
+    """How long a caller waits: an answer is given within this time."""
+
+    program: str = "GC"
+    """Program of the cards that are created.  It has the prefix and form of their codes."""
+
+    currency: str = "USD"
+    """ISO 4217 code of every amount, sent or answered."""
+
+    time_zone: str = "UTC"
+    """IANA zone in which `expiresdays`, `expiresmonths` and `expiresyears` count from today."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Each field is GIFTCARD_<NAME>; those of a dialect have its name in front."""
 
@@ -145,6 +197,8 @@ class Settings:
 
     retail7: Retail7Settings = field(default_factory=Retail7Settings)
     cp: CpSettings = field(default_factory=CpSettings)
+    resico: ResicoSettings = field(default_factory=ResicoSettings)
+    iwarehouse: IwarehouseSettings = field(default_factory=IwarehouseSettings)
 
     @property
     def production(self) -> bool:
@@ -158,8 +212,12 @@ PREFIXES: Final = tuple(
     f"GIFTCARD_{name.upper()}_" for name in ("http", "exchange", *_DIALECTS)
 )  # fmt: skip
 
-#: The vendors' examples are years old.  In the demo they work as printed.
-_DEMO_DEFAULTS: Final = {"GIFTCARD_RETAIL7_PAST_VALID_UNTIL": "replace"}
+#: In the demo the vendors' examples, which are years old, work as printed.
+_DEMO_DEFAULTS: Final = {
+    "GIFTCARD_RETAIL7_PAST_VALID_UNTIL": "replace",
+    "GIFTCARD_RESICO_CONSUMERS": '{"demo-consumer": "merchants/demo/apiClients/resico"}',
+    "GIFTCARD_IWAREHOUSE_TIME_ZONE": "America/New_York",
+}
 
 _CHOICES: Final = {
     "profile": ("development", "production"),
@@ -232,6 +290,8 @@ def _check(settings: Settings) -> None:
             " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
         )
     _check_retail7(settings.retail7)
+    _check_resico(settings.resico)
+    _check_iwarehouse(settings.iwarehouse)
 
 
 def _check_retail7(retail7: Retail7Settings) -> None:
@@ -247,8 +307,41 @@ def _check_retail7(retail7: Retail7Settings) -> None:
                 "GIFTCARD_RETAIL7_CARD_TYPES must give each type code a program, and texts if any:"
                 ' {"01": {"program": "GC", "texts": {"SELL": "…"}}}'
             )
-    if not all(isinstance(name, str) for name in retail7.member_names.values()):
-        raise SettingsError("GIFTCARD_RETAIL7_MEMBER_NAMES must give each member another name.")
+    _check_names("GIFTCARD_RETAIL7_MEMBER_NAMES", retail7.member_names)
+
+
+def _check_names(setting: str, names: Mapping[str, Any]) -> None:
+    if not all(isinstance(name, str) for name in names.values()):
+        raise SettingsError(f"{setting} must give each member another name.")
+
+
+def _check_resico(resico: ResicoSettings) -> None:
+    _check_names("GIFTCARD_RESICO_MEMBER_NAMES", resico.member_names)
+    if not (amounts.is_currency(resico.currency) and amounts.decimals_of(resico.currency) == 2):
+        raise SettingsError(
+            "GIFTCARD_RESICO_CURRENCY must be an ISO 4217 code with two decimals, such as USD."
+        )
+    if not all(isinstance(client, str) and client for client in resico.consumers.values()):
+        raise SettingsError(
+            "GIFTCARD_RESICO_CONSUMERS must name a client for each consumer key, such as"
+            " merchants/demo/apiClients/resico."
+        )
+    if resico.card_number_length_min > resico.card_number_length_max:
+        raise SettingsError(
+            "GIFTCARD_RESICO_CARD_NUMBER_LENGTH_MIN must not be more than"
+            " GIFTCARD_RESICO_CARD_NUMBER_LENGTH_MAX."
+        )
+
+
+def _check_iwarehouse(iwarehouse: IwarehouseSettings) -> None:
+    if not amounts.is_currency(iwarehouse.currency):
+        raise SettingsError("GIFTCARD_IWAREHOUSE_CURRENCY must be an ISO 4217 code such as USD.")
+    try:
+        ZoneInfo(iwarehouse.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(
+            "GIFTCARD_IWAREHOUSE_TIME_ZONE must be an IANA zone such as Europe/Berlin."
+        ) from error
 
 
 def is_loopback(name: str, address: str) -> bool:

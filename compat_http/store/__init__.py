@@ -5,8 +5,9 @@ batches; with a process that is killed a quarter of a second of it is lost.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,7 +18,7 @@ from compat_http.exchange_key import ExchangeKey, ExchangeKeyError, load_key
 from compat_http.records import Exchange, Reversal, ReversalStartedError
 from compat_http.store import queue
 from compat_http.store.database import Database, StoreError, path_of
-from compat_http.store.queue import Claimed
+from compat_http.store.queue import Claimed, Place
 from compat_http.store.writer import StoreBrokenError, Writer
 
 __all__ = ["Claimed", "Exchange", "Reversal", "Store", "StoreBrokenError", "StoreError"]
@@ -44,6 +45,7 @@ class Store:
         self,
         database: Database,
         key: ExchangeKey,
+        waiting: Iterable[Place],
         *,
         keep_days: int,
         exchanges_max: int,
@@ -54,9 +56,11 @@ class Store:
         self._database = database
         self._key = key
         self._now = now
-        # Whether there is a reversal is asked with every call that writes, and there hardly ever
-        # is: so it is not asked of the file.
-        self._known = set(queue.known(database.connection))
+        # Whether a reversal waits is asked with every call that writes, and hardly ever one does:
+        # so the file is asked only about a place where one was put.  The number tells a later one
+        # at the same place from the one that went.
+        self._puts = itertools.count()
+        self._known: dict[Place, int] = {place: next(self._puts) for place in waiting}
         self._writer = Writer(
             database.connection,
             now=now,
@@ -93,7 +97,7 @@ class Store:
         try:
             key = load_key(key_file or Path(f"{path}.key"), production=production)
             with database.connection.begin():
-                queue.check(database.connection, key)
+                waiting = queue.waiting(database.connection, key)
         except ExchangeKeyError as error:
             database.close()
             raise StoreError(str(error)) from None
@@ -101,8 +105,8 @@ class Store:
             database.close()
             raise
         return cls(
-            database, key, keep_days=keep_days, exchanges_max=exchanges_max, on_broken=on_broken,
-            now=now,
+            database, key, waiting, keep_days=keep_days, exchanges_max=exchanges_max,
+            on_broken=on_broken, now=now,
         )  # fmt: skip
 
     @property
@@ -117,7 +121,7 @@ class Store:
             StoreBrokenError: it may not be.
         """
         now = self._now()
-        self._known.add((self._key.digest(reversal.authorization), reversal.key))
+        self._known[self._key.digest(reversal.authorization), reversal.key] = next(self._puts)
         await self._done(lambda connection: queue.put(connection, self._key, reversal, now))
         self.queued.set()
 
@@ -129,12 +133,13 @@ class Store:
             StoreBrokenError: nobody knows.
         """
         caller = self._key.digest(authorization)
-        if (caller, key) not in self._known:
+        seen = self._known.get((caller, key))
+        if seen is None and not self.broken:
             return False
         found = await self._done(lambda connection: queue.take_back(connection, caller, key))
         if isinstance(found, ReversalStartedError):
             raise found
-        self._known.discard((caller, key))
+        self._forget((caller, key), seen)
         return found
 
     def log(self, exchange: Exchange) -> None:
@@ -155,15 +160,22 @@ class Store:
 
     async def settle(self, claimed: Claimed) -> None:
         """It is done: forgets it, and the credential with it."""
+        place = (claimed.caller, claimed.reversal.key)
+        seen = self._known.get(place)
         await self._done(lambda connection: queue.settle(connection, claimed))
-        self._known.discard((claimed.caller, claimed.reversal.key))
+        self._forget(place, seen)
 
     async def postpone(self, claimed: Claimed, seconds: float) -> None:
         """It is not done: `claim` answers it again then."""
         due_time = self._now() + int(seconds * 1_000_000)
         await self._done(lambda connection: queue.postpone(connection, claimed, due_time))
 
+    def _forget(self, place: Place, seen: int | None) -> None:
+        """Nothing is there any more, unless something was put there meanwhile."""
+        if self._known.get(place) == seen:
+            self._known.pop(place, None)
+
     async def _done(self, operation: Callable[[Connection], Result]) -> Result:
         """Waits for an operation that runs to its end even when nobody waits any more."""
         future: Future[Result] = self._writer.submit(operation)
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await asyncio.wrap_future(future)

@@ -7,7 +7,7 @@ the service and can only be carried through.  Every step is committed before any
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, Row, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from compat_http.exchange_key import ExchangeKey, ExchangeKeyError
@@ -22,6 +22,10 @@ WAIT_SECONDS_MAX: Final = 3600
 _SECOND: Final = 1_000_000
 
 
+#: Caller, as a keyed hash, and request id: where a reversal stands.
+Place = tuple[bytes, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A reversal that has been started: it has to be sent until there is a definite answer."""
@@ -29,13 +33,6 @@ class Claimed:
     reversal: Reversal
     attempts: int
     caller: bytes = field(repr=False)
-
-
-def known(connection: Connection) -> list[tuple[bytes, str]]:
-    """Caller and key of every reversal that there is."""
-    with connection.begin():
-        rows = connection.execute(select(_reversal.c.caller, _reversal.c.key)).all()
-    return [(row.caller, row.key) for row in rows]
 
 
 def put(connection: Connection, key: ExchangeKey, reversal: Reversal, now: int) -> None:
@@ -108,17 +105,18 @@ def postpone(connection: Connection, claimed: Claimed, due_time: int) -> None:
     )
 
 
-def check(connection: Connection, key: ExchangeKey) -> None:
-    """Raises StoreError where something waits that the key does not open."""
+def waiting(connection: Connection, key: ExchangeKey) -> list[Place]:
+    """Every reversal that there is.  Raises StoreError where the key does not open one."""
+    rows = connection.execute(select(_reversal)).all()
     try:
-        for row in connection.execute(select(_reversal)):
+        for row in rows:
             _opened(row, key)
     except ExchangeKeyError:
-        waiting = connection.execute(select(func.count()).select_from(_reversal)).scalar_one()
         raise StoreError(
-            f"{waiting} reversals wait whose credentials another key protects. Start with the"
+            f"{len(rows)} reversals wait whose credentials another key protects. Start with the"
             " exchange key that was used before; change it when none wait (giftcard log reversals)."
         ) from None
+    return [(row.caller, row.key) for row in rows]
 
 
 def _opened(row: Row[tuple[object, ...]], key: ExchangeKey) -> Reversal:

@@ -30,8 +30,10 @@ from tests.compat.scripted import HANG, Bare, Script, scripted
 RETAIL7 = retail7.build(Settings())
 REDEEMED = v1.RedeemGiftCardResponse(gift_card=card(), transaction=done())
 REPLAYED = v1.RedeemGiftCardResponse(gift_card=card(), transaction=done(), replayed=True)
-STANDING = v1.Transaction(name=done().name)
-UNDONE = v1.Transaction(name=done().name, reversal_transaction="transactions/" + "b" * 32)
+STANDING = v1.LookupTransactionResponse(transaction=done())
+UNDONE = v1.LookupTransactionResponse(
+    transaction=done(reversal_transaction="transactions/" + "b" * 32)
+)
 CALLER = "Basic eDp5"
 KEY = "retail7/7/1001/REDEEM/R1"
 
@@ -124,6 +126,8 @@ WRITES: list[tuple[list[Any], int, int | None, bool]] = [
     ([REPLAYED, STANDING], 200, 2, False),
     ([REPLAYED, UNDONE], 409, 2, False),
     ([REPLAYED, Bare(grpc.StatusCode.UNAVAILABLE), REPLAYED, STANDING], 200, 4, False),
+    ([REPLAYED, "OVERLOADED", REPLAYED, STANDING], 200, 4, False),
+    ([REPLAYED, "OVERLOADED"], 504, None, True),
 ]  # fmt: skip
 
 
@@ -236,8 +240,8 @@ async def test_calls_under_one_id_run_one_after_the_other(tmp_path: Path) -> Non
         first, second = await asyncio.gather(ask(on.engine), ask(on.engine))
         assert (first.status, second.status) == (200, 200)
         assert [name for name, _, _ in on.script.asked] == [
-            "RedeemGiftCard", "RedeemGiftCard", "GetTransaction", "RedeemGiftCard",
-            "GetTransaction",
+            "RedeemGiftCard", "RedeemGiftCard", "LookupTransaction", "RedeemGiftCard",
+            "LookupTransaction",
         ]  # fmt: skip
         assert not await on.store.take_back(CALLER, KEY)
         assert on.engine._turns == {}

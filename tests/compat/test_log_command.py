@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -240,7 +241,8 @@ def test_a_running_shim_logs_every_call(tmp_path: Path, demo_server: GrpcServer)
         assert call(address, "POST", "/retail7/giftcards", b'{"cardID": "4111', {}).status == 400
         arguments = ("log", "list", "--json", "--dialect", "retail7")
         shown: list[Any] = []
-        while len(shown) < 4:
+        deadline = time.monotonic() + 60
+        while len(shown) < 4 and time.monotonic() < deadline:
             shown = json.loads(run(tmp_path, *arguments, settings={}).stdout)["exchanges"]
         assert [(each["requestId"], each["status"], each["reason"]) for each in shown] == [
             ("", 400, "MALFORMED_REQUEST"),

@@ -49,8 +49,9 @@ async def sending(store: Store, service: Service) -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what it waits for is in a file
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - what it waits for is in a file
+            await asyncio.sleep(0.005)
 
 
 def waiting(directory: Path) -> int:

@@ -5,6 +5,8 @@ import contextlib
 import random
 import stat
 import threading
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,20 @@ async def test_a_reversal_belongs_to_its_caller(tmp_path: Path) -> None:
         assert left.reversal.authorization == "Basic eDp5"
 
 
+async def test_what_comes_again_while_it_goes_is_not_forgotten(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await store.queue_reversal(reversal("k"))
+        await asyncio.gather(
+            store.take_back(AUTHORIZATION, "k"), store.queue_reversal(reversal("k"))
+        )
+        assert await store.take_back(AUTHORIZATION, "k") is True
+        await store.queue_reversal(reversal("k"))
+        (claimed,) = await store.claim(1)
+        await asyncio.gather(store.settle(claimed), store.queue_reversal(reversal("k")))
+        assert await store.take_back(AUTHORIZATION, "k") is True
+        assert store._known == {}
+
+
 async def test_a_client_may_take_back_before_the_first_attempt(tmp_path: Path) -> None:
     clock = Clock()
     async with opened(tmp_path, now=clock) as store:
@@ -129,7 +145,7 @@ async def test_files_are_private_and_hold_no_credential(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await store.queue_reversal(reversal("k"))
         store.log(exchange(answer={"text": f"bad token {secret}"}, secrets=(secret,)))
-        await asyncio.to_thread(_wait_for_exchanges, tmp_path, 1)
+        await asyncio.to_thread(_wait_for, lambda: bool(_logged(tmp_path)))
         assert b"REDEEM" in files_of(tmp_path)
         assert secret.encode() not in files_of(tmp_path)
         modes = _modes(tmp_path)
@@ -141,9 +157,10 @@ def _modes(directory: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
 
 
-def _wait_for_exchanges(directory: Path, count: int) -> None:
-    while len(_logged(directory)) < count:
-        pass
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
 
 
 def _logged(directory: Path, **wanted: Any) -> reading.Rows:
@@ -183,13 +200,8 @@ async def test_old_exchanges_go(tmp_path: Path) -> None:
             store.log(exchange(time_microseconds=clock.now - age * day, legacy_request_id=str(age)))
     async with opened(tmp_path, now=clock, keep_days=90) as store:
         await store.claim(1)  # by then the writer runs
-        await asyncio.to_thread(_wait_until_gone, tmp_path, "91")
+        await asyncio.to_thread(_wait_for, lambda: not _logged(tmp_path, request_id="91"))
     assert [each["legacy_request_id"] for each in _logged(tmp_path)] == ["0", "89", "90"]
-
-
-def _wait_until_gone(directory: Path, request_id: str) -> None:
-    while _logged(directory, request_id=request_id):
-        pass
 
 
 async def test_what_nobody_foresaw_does_not_stop_the_log(tmp_path: Path) -> None:

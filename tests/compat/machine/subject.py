@@ -4,7 +4,7 @@ What the dialect tells is taken from its own answer; what it does not tell (the 
 that the model predicts) is looked up over gRPC under the id that the request must have got.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,12 @@ Key = tuple[str, str, str]
 #: A store in which the dialects that name one work.
 STORE: Final = "S1"
 _LOOKED: Final = v1.LookupTransactionResponse
+
+
+def overlaid(card: CardFigures, told: Mapping[str, int]) -> CardFigures:
+    """A card's figures with those in their place that a dialect told."""
+    parts: dict[str, Any] = dict(told)
+    return replace(card, **parts)
 
 
 def key_of(request: Request) -> Key:
@@ -91,9 +97,8 @@ class DialectSubject(RpcSubject):
         key = key_of(request)
         first = self._first.get(key)
         if first is not None and first.request == request:
-            transaction = self.answer(
-                v1.GetTransactionRequest(name=first.outcome.transaction_id), request.book
-            )
+            name = first.outcome.transaction_id or ""
+            transaction = self.answer(v1.GetTransactionRequest(name=name), request.book)
             return first.line if self.voice.repeats(self, request, transaction) else None
         known = self._ids.get(key)
         if known == "" or (first is not None and not first.line.request_id):
@@ -249,7 +254,7 @@ class DialectSubject(RpcSubject):
         for each in looked.gift_cards:
             card = self._read(v1.GetGiftCardRequest(name=each.name), request.book, decided)
             key = self.translator.handles[each.name]
-            shown[key[0]] = replace(figures(card), **told.figures)
+            shown[key[0]] = overlaid(figures(card), told.figures)
             self._touched = key
         return shown
 
@@ -269,7 +274,8 @@ class DialectSubject(RpcSubject):
         heard = self.client.call(
             v1.GetHoldRequest(name=name), self.token("office"), book=request.book.lower()
         )
-        return heard.message
+        found: v1.Hold | None = heard.message
+        return found
 
     def token(self, client: str, operation: o.Operation | None = None) -> str:
         return self._token(client, mighty=isinstance(operation, MANAGING))
@@ -283,11 +289,11 @@ class DialectSubject(RpcSubject):
             finally:
                 self.clock.now = clock
             if read is not None:
-                same = replace(shown[self._touched], **read)
+                same = overlaid(shown[self._touched], read)
                 assert same == shown[self._touched], f"{self._touched} is shown as {read}"
         return shown
 
     def _ledger_time(self) -> int:
         ledger = self.thread.server._bridge._ledger
-        last: int = ledger._processor._last_time  # type: ignore[attr-defined]
+        last: int = ledger._processor._last_time
         return last
