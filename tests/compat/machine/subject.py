@@ -106,7 +106,7 @@ class DialectSubject(RpcSubject):
         line = self.voice.say(self, request)
         if line is None or (known is not None and known != line.request_id):
             return None
-        if line.request_id in self._ids.values() and known is None:
+        if line.request_id and known is None and line.request_id in self._ids.values():
             return None  # to the dialect it is an earlier request
         if line.request_id:
             self._ids[key] = line.request_id
