@@ -9,14 +9,13 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from compat_http.dialect import ending
-from compat_http.strict_json import Number
 
 MASK: Final = "***"
 UNDECLARED: Final = "(undeclared members)"
@@ -24,6 +23,7 @@ TOO_LARGE: Final = "(not kept: too large)"
 
 _TEXT_LENGTH_MAX: Final = 200
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,9})?")
+_SEPARATORS: Final = re.compile(r"[\W_]+")
 _DEPTH_MAX: Final = 32
 #: Shorter texts cannot be told from ordinary words and numbers.  PINs have four digits or more.
 _SECRET_LENGTH_MIN: Final = 4
@@ -78,31 +78,27 @@ def redact(
         redaction: the dialect's members.
         secrets: known ones, such as the caller's credential; those in the documents are added.
     """
-    found = list(secrets)
-    kept = list(texts)
+    known = list(secrets)
+    # Once to see what there is, and again only where something kept has a secret in it.
+    first = _Pass(redaction, known, lambda text: False)
     try:
-        for document in documents:
-            is_object = isinstance(document, Mapping)
-            for value, is_kept in _scalars(document, redaction, kept=is_object):
-                (kept if is_kept else found).append(value)
-                if len(kept) + len(found) > _SCALARS_MAX:
-                    raise _TooLargeError
-        filter_ = SecretFilter(found)
-        if len(kept) * len(filter_) > _COMPARISONS_MAX:
+        kept = [first.document(document) for document in documents]
+        filter_ = SecretFilter(first.found)
+        if len(first.kept) * len(filter_) > _COMPARISONS_MAX:
             raise _TooLargeError
-        rendered = [_text(document, redaction, filter_) for document in documents]
+        if filter_.has_secret("\n".join(first.kept)):
+            again = _Pass(redaction, known, filter_.has_secret)
+            kept = [again.document(document) for document in documents]
     except _TooLargeError:
-        filter_ = SecretFilter(secrets)
-        rendered = ["" if document is None else TOO_LARGE for document in documents]
-    return rendered, [filter_.text(text) for text in texts]
+        filter_ = SecretFilter(known)
+        kept = [None if document is None else TOO_LARGE for document in documents]
+    return [_text(document) for document in kept], filter_.texts(texts)
 
 
-def _text(document: Any, redaction: Redaction, secrets: "SecretFilter") -> str:
-    if document is None:
-        return ""
-    if not isinstance(document, Mapping):  # without a member there is no name to be declared by
-        return json.dumps(MASK)
-    return "".join(_render(document, redaction, secrets))
+def _text(document: Any) -> str:
+    if document is None or document is TOO_LARGE:
+        return document or ""
+    return orjson.dumps(document).decode()
 
 
 class _TooLargeError(Exception):
@@ -114,10 +110,9 @@ class SecretFilter:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         folded = {secret.casefold() for secret in secrets}
+        essences = map(_essence, folded)
         self._plain = {secret for secret in folded if len(secret) >= _SECRET_LENGTH_MIN}
-        self._essences = {
-            essence for secret in folded if len(essence := _essence(secret)) >= _SECRET_LENGTH_MIN
-        }
+        self._essences = {each for each in essences if len(each) >= _SECRET_LENGTH_MIN}
 
     def __len__(self) -> int:
         return len(self._plain) + len(self._essences)
@@ -129,105 +124,116 @@ class SecretFilter:
             secret in essence for secret in self._essences
         )
 
-    def text(self, text: str) -> str:
-        """The text, cut to what a log has room for; the mask where it has a secret in it."""
-        if self.has_secret(text) or not text.isprintable():
-            return MASK
-        return text if len(text) <= _TEXT_LENGTH_MAX else f"{text[:_TEXT_LENGTH_MAX]}…"
+    def texts(self, texts: Sequence[str]) -> list[str]:
+        """Each cut to what a log has room for; the mask where it has a secret in it."""
+        if not self.has_secret("\n".join(texts)):
+            return list(map(_shown, texts))
+        return [MASK if self.has_secret(text) else _shown(text) for text in texts]
 
 
-def _essence(text: str) -> str:
-    return "".join(filter(str.isalnum, text))
+def _essence(folded: str) -> str:
+    return _SEPARATORS.sub("", folded)
 
 
-def _scalars(
-    value: Any, redaction: Redaction, *, kept: bool, depth: int = 0
-) -> Iterator[tuple[str, bool]]:
-    """Every text and number, and whether it stands where it may be kept."""
-    if depth > _DEPTH_MAX:
-        raise _TooLargeError
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            inside = kept and _treatment(name, redaction) == "kept"
-            yield from _scalars(each, redaction, kept=inside, depth=depth + 1)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _scalars(each, redaction, kept=kept, depth=depth + 1)
-    elif not isinstance(value, bool) and value is not None:
-        yield _plain(value), kept
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        return MASK
+    return text if len(text) <= _TEXT_LENGTH_MAX else f"{text[:_TEXT_LENGTH_MAX]}…"
 
 
-def _treatment(name: str, redaction: Redaction) -> str:
-    folded = name.casefold()
-    if folded in redaction.secrets:
-        return "secret"
-    if folded in redaction.codes:
-        return "code"
-    return "kept" if folded in redaction.declared else "undeclared"
+class _Pass:
+    """Goes through documents: what may be kept is kept, unless `is_secret` says no.
+
+    `kept` and `found` become all texts and numbers that stand where they may be kept, and those
+    that do not.
+    """
+
+    def __init__(
+        self, redaction: Redaction, known: Sequence[str], is_secret: Callable[[str], bool]
+    ) -> None:
+        self._redaction = redaction
+        self._is_secret = is_secret
+        self.kept: list[str] = []
+        self.found = list(known)
+
+    def document(self, document: Any) -> Any:
+        if document is None:
+            return None
+        if type(document) is dict:
+            return self._object(document, 0)
+        self._mask(document, 0)  # without a member there is no name to be declared by
+        return MASK
+
+    def _object(self, members: dict[str, Any], depth: int) -> dict[str, Any]:
+        self._look(depth)
+        redaction = self._redaction
+        shown: dict[str, Any] = {}
+        undeclared = 0
+        for name, value in members.items():
+            folded = name.casefold()
+            if folded in redaction.secrets:
+                self._mask(value, depth)
+                shown[name] = MASK
+            elif folded in redaction.codes:
+                self._mask(value, depth)
+                shown[name] = _ends(value)
+            elif folded in redaction.declared:
+                shown[name] = self._value(value, depth)
+            else:
+                self._mask(value, depth)
+                undeclared += 1
+        if undeclared:
+            shown[UNDECLARED] = undeclared
+        return shown
+
+    def _value(self, value: Any, depth: int) -> Any:
+        # By exact type, the most frequent first: this runs for every member of every call.
+        kind = type(value)
+        if kind is str:
+            self.kept.append(value)
+            return MASK if self._is_secret(value) else _shown(value)
+        if value is None or kind is bool:
+            return value
+        if kind is dict:
+            return self._object(value, depth + 1)
+        if kind is list:
+            self._look(depth)
+            return [self._value(each, depth + 1) for each in value]
+        text = _plain(value)
+        self.kept.append(text)
+        is_amount = _NUMBER.fullmatch(text) and not self._is_secret(text)
+        return orjson.Fragment(text) if is_amount else MASK
+
+    def _mask(self, value: Any, depth: int) -> None:
+        """Finds every text and number in what is not kept."""
+        self._look(depth)
+        kind = type(value)
+        if kind is dict:
+            for each in value.values():
+                self._mask(each, depth + 1)
+        elif kind is list:
+            for each in value:
+                self._mask(each, depth + 1)
+        elif value is not None and kind is not bool:
+            self.found.append(_plain(value))
+
+    def _look(self, depth: int) -> None:
+        if depth > _DEPTH_MAX or len(self.kept) + len(self.found) > _SCALARS_MAX:
+            raise _TooLargeError
 
 
 def _plain(value: Any) -> str:
-    """A text or number as it stands in JSON."""
-    if isinstance(value, orjson.Fragment):
-        return orjson.dumps(value).decode()
-    return str(value)
-
-
-def _render(value: Any, redaction: Redaction, secrets: SecretFilter) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        yield from _render_object(value, redaction, secrets)
-    elif isinstance(value, list | tuple):
-        yield "["
-        for place, each in enumerate(value):
-            yield ", " * (place > 0)
-            yield from _render(each, redaction, secrets)
-        yield "]"
-    elif value is None or isinstance(value, bool):
-        yield json.dumps(value)
-    elif _is_number(value):
-        text = _plain(value)
-        allowed = _NUMBER.fullmatch(text) and not secrets.has_secret(text)
-        yield text if allowed else json.dumps(MASK)
-    else:
-        yield json.dumps(secrets.text(_plain(value)), ensure_ascii=False)
-
-
-def _render_object(
-    members: Mapping[str, Any], redaction: Redaction, secrets: SecretFilter
-) -> Iterator[str]:
-    undeclared = 0
-    separator = ""
-    yield "{"
-    for name, value in members.items():
-        treatment = _treatment(name, redaction)
-        if treatment == "undeclared":
-            undeclared += 1
-            continue
-        yield f"{separator}{json.dumps(name)}: "
-        if treatment == "kept":
-            yield from _render(value, redaction, secrets)
-        elif treatment == "code":
-            yield json.dumps(_ends(value), ensure_ascii=False)
-        else:
-            yield json.dumps(MASK)
-        separator = ", "
-    if undeclared:
-        yield f'{separator}"{UNDECLARED}": {undeclared}'
-    yield "}"
-
-
-def _is_number(value: Any) -> bool:
-    """A request's numbers are `Number`, an answer's are fragments."""
-    return isinstance(value, int | float | Number | orjson.Fragment)
+    """A text or number as it stands in JSON.  A number of an answer is a fragment."""
+    return orjson.dumps(value).decode() if isinstance(value, orjson.Fragment) else str(value)
 
 
 def _ends(value: Any) -> Any:
     """The ends of codes; whatever else stands in a code's place is masked whole."""
-    if isinstance(value, list | tuple):
+    if type(value) is list:
         return [_ends(each) for each in value]
-    if value is None or isinstance(value, bool):
+    if value is None or type(value) is bool:
         return value
-    if isinstance(value, Mapping):
+    if type(value) is dict:
         return MASK
     end = ending(_plain(value))
     return f"…{end}" if end.isascii() and end.isalnum() else MASK

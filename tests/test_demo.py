@@ -146,12 +146,31 @@ async def test_every_documented_credential_works(channel: grpc.aio.Channel) -> N
     assert clients == CREDENTIALS
 
 
+async def test_the_customer_has_points_that_buy_a_card(channel: grpc.aio.Channel) -> None:
+    """As in the CP examples: 5000 points for 50 dollars."""
+    metadata = _metadata("Bearer demo-cp-token")
+    customers, cards = v1.CustomerServiceStub(channel), v1.GiftCardServiceStub(channel)
+    request = v1.GetCustomerRequest(name="customers/2059378440")
+    assert (await customers.GetCustomer(request, metadata=metadata)).available_points == 10_000
+    bought = await cards.IssueGiftCard(
+        v1.IssueGiftCardRequest(
+            program="programs/GC", amount=v1.Money(minor_units=5000, currency_code="USD"),
+            customer="customers/2059378440", points_to_redeem=5000, request_id="1",
+        ),
+        metadata=metadata,
+    )  # fmt: skip
+    assert bought.gift_card.available.minor_units == 5000
+    assert bought.customer.available_points == 5_000
+
+
 def test_the_books_are_in_order(loaded: Database) -> None:
     report = verify(loaded)
     assert report.problems == []
     assert report.ok
     assert report.counts["cards"] == len(CARDS)
+    assert report.counts["customers"] == 1
     assert report.totals["demo", 1, "USD"].liability == sum(row[3] for row in CARDS)
+    assert report.totals["demo", 1, "POINTS"].liability == 10_000
 
 
 def test_loading_again_changes_nothing(loaded: Database, keys: SecretKeys) -> None:

@@ -199,15 +199,12 @@ class CardReads:
     async def _get_transaction(
         self, request: v1.GetTransactionRequest, call: Call
     ) -> v1.Transaction:
-        return await self.described(fields.opaque_name(request.name, "transactions", "name"), call)
-
-    async def described(self, transaction_id: str, call: Call) -> v1.Transaction:
-        """A transaction with what became of it since."""
+        name = fields.opaque_name(request.name, "transactions", "name")
         caller = call.caller
         place = (caller.merchant_id, int(caller.book), caller.cell)
         found = await self._bridge.read(
             lambda connection: queries.described(
-                connection, [queries.transaction(connection, *place, transaction_id)]
+                connection, [queries.transaction(connection, *place, name)]
             )
         )
         if not found:

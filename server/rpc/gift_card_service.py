@@ -25,6 +25,7 @@ from server.rpc.reservations import Reservations
 from server.rpc.sealed_codes import code_format, code_material, open_code
 from server.secrets import SecretKeys, new_id
 from server.storage import directory as stored
+from server.storage import queries
 
 SERVICE: Final = "giftcard.v1.GiftCardService"
 
@@ -192,7 +193,10 @@ class GiftCardService:
         self, request: v1.LookupTransactionRequest, call: Call
     ) -> v1.LookupTransactionResponse:
         envelope = await self._intaker.envelope(request, call, c.LookupRequest(request.seal))
-        record = (await self._bridge.decide(envelope)).record
+        answer = await self._bridge.decide(envelope)
+        record = answer.record
         if record is None:
-            return v1.LookupTransactionResponse(state=v1.LookupTransactionResponse.NOT_SEEN)
-        return render.lookup(record, await self._reads.described(record.id, call))
+            return render.lookup(None)
+        # What became of it since stands beside it.
+        found = await self._bridge.read(lambda connection: queries.described(connection, [record]))
+        return render.lookup(found[0])

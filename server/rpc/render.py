@@ -400,9 +400,11 @@ def transfer(answered: Answered) -> v1.TransferBalanceResponse:
     )
 
 
-def lookup(record: Record, transaction: v1.Transaction) -> v1.LookupTransactionResponse:
-    """What a request id was decided to be, and the same with what became of it since."""
+def lookup(found: Described | None) -> v1.LookupTransactionResponse:
     states = v1.LookupTransactionResponse
+    if found is None:
+        return states(state=states.NOT_SEEN)
+    record = found.record
     state = {
         TransactionState.APPROVED: states.APPROVED,
         TransactionState.REFUSED: states.REFUSED,
@@ -410,6 +412,6 @@ def lookup(record: Record, transaction: v1.Transaction) -> v1.LookupTransactionR
     }[record.state]
     return states(
         state=state,
-        transaction=transaction,
+        transaction=described_transaction(found),
         **_owners(record),
     )

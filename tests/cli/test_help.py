@@ -20,10 +20,10 @@ COMMANDS = {
     "admin token create", "admin token list", "admin token revoke", "admin token rotate",
     "card show", "card issue", "card activate", "card load", "card redeem", "card hold",
     "card capture", "card void", "card reverse", "card lookup", "card history",
-    "log list", "log show", "log reversals", "log create-key",
     "card reserve", "card release", "card certificate",
     "customer create", "customer list", "customer show", "customer earn", "customer adjust",
     "customer hold",
+    "log list", "log show", "log reversals", "log create-key",
 }  # fmt: skip
 
 

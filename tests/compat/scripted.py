@@ -16,6 +16,15 @@ HANG: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """An answer that waits until the gate is opened."""
+
+    answer: Message
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
 class Bare:
     """A status without an ErrorInfo, as gRPC itself or a proxy gives it."""
 
@@ -24,7 +33,7 @@ class Bare:
 
 @dataclass(slots=True)
 class Script:
-    """What is said in turn, the last for ever: a message, a reason, `Bare` or HANG."""
+    """What is said in turn, the last for ever: a message, a reason, `Bare`, `Gate`, HANG."""
 
     turns: Sequence[Any]
     asked: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
@@ -70,6 +79,10 @@ class _Handlers(grpc.GenericRpcHandler):
             said = script.next()
             if said is HANG:
                 await asyncio.Event().wait()
+            if isinstance(said, Gate):
+                said.reached.set()
+                await said.opened.wait()
+                said = said.answer
             if isinstance(said, Bare):
                 await context.abort(said.code, "no")
             if isinstance(said, str):

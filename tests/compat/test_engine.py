@@ -5,7 +5,6 @@ upstream was asked (None: until the budget was spent), and whether a reversal wa
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from compat_http.upstream import Upstream
 from tests.compat.drive import request
 from tests.compat.retail7.messages import message
 from tests.compat.retail7.test_operations import LOOKED_UP, card, done
-from tests.compat.scripted import HANG, Bare, Script, scripted
+from tests.compat.scripted import HANG, Bare, Gate, Script, scripted
 
 RETAIL7 = retail7.build(Settings())
 REDEEMED = v1.RedeemGiftCardResponse(gift_card=card(), transaction=done())
@@ -58,7 +57,10 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    directory: Path, *turns: Any, monotonic: Callable[[], float] | None = None
+    directory: Path,
+    *turns: Any,
+    attempt_milliseconds: int = 300,
+    monotonic: Callable[[], float] | None = None,
 ) -> AsyncIterator[Stage]:
     """An engine with a real store before a service that says what the turns have."""
     url = f"sqlite:///{directory / 'exchange.db'}"
@@ -69,7 +71,7 @@ async def stage(
             engine = Engine(
                 upstream,
                 store,
-                attempt_milliseconds=300,
+                attempt_milliseconds=attempt_milliseconds,
                 grace_seconds=60,
                 monotonic=monotonic or Clock(),
             )
@@ -235,16 +237,31 @@ async def test_a_retry_after_the_reversal_began_is_told_so(tmp_path: Path) -> No
 
 async def test_calls_under_one_id_run_one_after_the_other(tmp_path: Path) -> None:
     """Else the first could give up, and be undone, after the second was told that it was done."""
-    turns = [HANG, REPLAYED, STANDING, REPLAYED, STANDING]
-    async with stage(tmp_path, *turns, monotonic=time.monotonic) as on:
-        first, second = await asyncio.gather(ask(on.engine), ask(on.engine))
-        assert (first.status, second.status) == (200, 200)
+    gate = Gate(REDEEMED)
+    turns = [gate, REPLAYED, STANDING]
+    async with stage(tmp_path, *turns, attempt_milliseconds=60_000, monotonic=lambda: 0.0) as on:
+        calls = [asyncio.create_task(ask(on.engine)) for _ in range(2)]
+        await gate.reached.wait()
+        # Time enough for the second to get there, were it not for the first.
+        await asyncio.sleep(0.3)
+        assert len(on.script.asked) == 1
+        gate.opened.set()
+        assert [(await call).status for call in calls] == [200, 200]
         assert [name for name, _, _ in on.script.asked] == [
-            "RedeemGiftCard", "RedeemGiftCard", "LookupTransaction", "RedeemGiftCard",
-            "LookupTransaction",
+            "RedeemGiftCard", "RedeemGiftCard", "LookupTransaction",
         ]  # fmt: skip
-        assert not await on.store.take_back(CALLER, KEY)
         assert on.engine._turns == {}
+
+
+async def test_calls_under_other_ids_do_not_wait(tmp_path: Path) -> None:
+    gate = Gate(REDEEMED)
+    turns = [gate, REDEEMED]
+    async with stage(tmp_path, *turns, attempt_milliseconds=60_000, monotonic=lambda: 0.0) as on:
+        first = asyncio.create_task(ask(on.engine))
+        await gate.reached.wait()
+        assert (await ask(on.engine, requestIDExternal="R2")).status == 200
+        gate.opened.set()
+        assert (await first).status == 200
 
 
 async def test_a_cancellation_that_stays_unknown_is_carried_out(tmp_path: Path) -> None:

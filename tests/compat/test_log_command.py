@@ -152,7 +152,7 @@ REQUEST
 """
     )
     found = json.loads(giftcard(kept, "show", "1", "--json").stdout)
-    assert found["request"].startswith('{"cardID": "…99", "amount": 5, ')
+    assert found["request"].startswith('{"cardID":"…99","amount":5,')
     assert found["answer"] == ""
 
 

@@ -61,14 +61,14 @@ KEPT: list[tuple[str, str]] = [
 def test_what_is_kept(sent: str, kept: str) -> None:
     document, _ = read(sent.encode())
     (text,), _ = redact([document], [], REDACTION, [])
-    assert text == (sent if kept == "the same" else kept)
+    assert text == (sent if kept == "the same" else kept).replace('": ', '":').replace(", ", ",")
 
 
 def test_numbers_of_answers_keep_their_form() -> None:
     numbers = [exact_number("0.0"), orjson.Fragment("[9]")]
     answer = {"amount": exact_number("100.00"), "list": numbers}
     (text,), _ = redact([answer], [], REDACTION, [])
-    assert text == f'{{"amount": 100.00, "list": [0.0, "{MASK}"]}}'
+    assert text == f'{{"amount":100.00,"list":[0.0,"{MASK}"]}}'
 
 
 @pytest.mark.parametrize("document", ["text", ["12399"], [{"amount": 1}], True, 5])
@@ -80,13 +80,13 @@ def test_one_document_masks_the_other_and_the_texts() -> None:
     request, answer = {"cardID": "12399", "text": "a"}, {"text": "no card 12399 here", "amount": 1}
     own = ["GC10", "GC12399", "x" * 300]
     documents, texts = redact([request, answer, None], own, REDACTION, [])
-    assert documents == ['{"cardID": "…99", "text": "a"}', '{"text": "***", "amount": 1}', ""]
+    assert documents == ['{"cardID":"…99","text":"a"}', '{"text":"***","amount":1}', ""]
     assert texts == ["GC10", MASK, "x" * 200 + "…"]
 
 
 def test_nothing_declared_is_nothing_kept() -> None:
     documents, _ = redact([{"a": 1, "b": {"c": 2}}], [], Redaction(), [])
-    assert documents == ['{"(undeclared members)": 2}']
+    assert documents == ['{"(undeclared members)":2}']
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,15 @@ async def _good_and_bad_calls(client: Client, context: v1.CallContext) -> list[s
     again = await client.answer("IssueGiftCard", issue)
     assert again.replayed
     made = await client.answer("IssueGiftCard", c.issue())
+    reserve = v1.ReserveCodesRequest(
+        program=PROGRAM, count=3, agency="canary", label=LABEL, context=context,
+        request_id=f"{REQUEST_ID}-reserve",
+    )  # fmt: skip
+    reserved = list((await client.answer("ReserveCodes", reserve)).codes)
+    release = v1.ReleaseCodesRequest(codes=reserved[:1], request_id=f"{REQUEST_ID}-release")
+    await client.answer("ReleaseCodes", release)
+    drawn = v1.RenderCertificateRequest(gift_card=v1.GiftCardReference(code=CODE, pin=PIN))
+    await client.answer("RenderCertificate", drawn)
     issue.amount.minor_units += 1
     calls: list[tuple[str, Any, str]] = [
         ("IssueGiftCard", issue, "REQUEST_ID_REUSED"),
@@ -87,6 +96,12 @@ async def _good_and_bad_calls(client: Client, context: v1.CallContext) -> list[s
         ("RedeemGiftCard", _redeem(v1.CallContext(receipt=BAD), 1), "INVALID_FIELD"),
         ("RedeemGiftCard", c.redeem(first.gift_card.name, 1, BAD), "INVALID_FIELD"),
         ("LookupTransaction", v1.LookupTransactionRequest(request_id=REQUEST_ID), ""),
+        ("ReleaseCodes", v1.ReleaseCodesRequest(codes=[BAD], request_id="r"), "INVALID_FIELD"),
+        (
+            "RenderCertificate",
+            v1.RenderCertificateRequest(gift_card=v1.GiftCardReference(code="CANARY-UNKNOWN-C0DE")),
+            "GIFT_CARD_NOT_FOUND",
+        ),
     ]
     for method, request, reason in calls:
         said = await client.call(method, request)
@@ -100,7 +115,7 @@ async def _good_and_bad_calls(client: Client, context: v1.CallContext) -> list[s
     ):
         said = await client.call("LookupGiftCard", _lookup(PIN), metadata=metadata)
         assert said.code == code, said
-    return [made.gift_card.code]
+    return [made.gift_card.code, *reserved]
 
 
 async def _malformed_calls(client: Client) -> None:

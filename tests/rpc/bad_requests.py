@@ -13,6 +13,7 @@ from google.type.date_pb2 import Date
 from tests.rpc.edge_stage import unique, usd
 
 CODE, OTHERS_CODE, PIN_CODE = "BAD-INPUT-1", "OTHERS-1", "PIN-1"
+SALE_CODE: Final = "FOR-SALE-1"
 UNKNOWN_ID: Final = "0" * 32
 MOST: Final = 10**12
 UNKNOWN: Any = 99
@@ -123,6 +124,52 @@ def update(*paths: str, **parts: Any) -> Message:
 
 def context(**parts: Any) -> Message:
     return redeem(context=v1.CallContext(**parts))
+
+
+def earn(**parts: Any) -> Message:
+    usual = {"customer": "customers/7", "points": 5, "request_id": unique()}
+    return v1.EarnPointsRequest(**{**usual, **parts})
+
+
+def adjust_points(**parts: Any) -> Message:
+    usual = {"customer": "customers/7", "points": 5, "request_id": unique()}
+    why = v1.CallContext(reason="why")
+    return v1.AdjustPointsRequest(**{**usual, "context": why, **parts})
+
+
+def hold_points(**parts: Any) -> Message:
+    usual = {"customer": "customers/7", "request_id": unique()}
+    return v1.AuthorizePointsRequest(**{**usual, **parts})
+
+
+def customer(customer_id: str, **parts: Any) -> Message:
+    return v1.CreateCustomerRequest(
+        customer_id=customer_id, customer=v1.Customer(**parts), request_id=unique()
+    )
+
+
+def update_customer(*paths: str, name: str = "customers/7", **parts: Any) -> Message:
+    return v1.UpdateCustomerRequest(
+        customer=v1.Customer(name=name, **parts), update_mask=FieldMask(paths=paths),
+        request_id=unique(),
+    )  # fmt: skip
+
+
+def reserve(**parts: Any) -> Message:
+    usual = {"program": "programs/GC", "agency": "Website", "request_id": unique()}
+    return v1.ReserveCodesRequest(**{**usual, **parts})
+
+
+def release(**parts: Any) -> Message:
+    return v1.ReleaseCodesRequest(**{"request_id": unique(), **parts})
+
+
+def certificate(**parts: Any) -> Message:
+    return v1.RenderCertificateRequest(**{"gift_card": card(), **parts})
+
+
+def code_format(**parts: Any) -> v1.Program.CodeFormat:
+    return v1.Program.CodeFormat(**parts)
 
 
 UNITS, UNIT = "amount.minor_units", "amount.currency_code"
@@ -351,7 +398,120 @@ CASES: Final = (
     Case("mask empty, money set", update(balance=usd(5)), "update_mask"),
     Case("mask empty, nothing set", update(), "update_mask"),
     Case("etag old", update("batch", etag='"old"'), "", "ABORTED", "ETAG_MISMATCH"),
+    # Customers and points
+    Case("customer without a number", customer(""), "customer_id"),
+    Case("customer with a slash", customer("a/b"), "customer_id"),
+    Case("customer of 64", customer("7" * 64), "customer_id"),
+    Case("customer's labels", customer("8", labels={"": "v"}), "customer.labels.key"),
+    Case("customer's reference", customer("8", external_reference="x" * 129),
+         "customer.external_reference"),
+    Case("customer there is", customer("7"), "", "ALREADY_EXISTS", "RESOURCE_EXISTS"),
+    Case("customer's name", v1.GetCustomerRequest(name="giftCards/7"), "name"),
+    Case("customer unknown", v1.GetCustomerRequest(name="customers/8"), "", MISSING,
+         "CUSTOMER_NOT_FOUND"),
+    Case("earn nothing", earn(points=0), "points"),
+    Case("earn -1", earn(points=-1), "points"),
+    Case("earn above the cap", earn(points=MOST + 1), "points"),
+    Case("earn 2^63-1", earn(points=2**63 - 1), "points"),
+    Case("earn for nobody", earn(customer=""), "customer"),
+    Case("earn for a card", earn(customer=f"giftCards/{UNKNOWN_ID}"), "customer"),
+    Case("earn for an unknown one", earn(customer="customers/8"), "", MISSING,
+         "CUSTOMER_NOT_FOUND"),
+    Case("earn until no day", earn(expire_date=day(2026, 2, 30)), "expire_date"),
+    Case("earn until yesterday", earn(expire_date=day(2026, 2, 28)), "", REFUSED,
+         "POINTS_EXPIRED", True),
+    Case("adjust points by 0", adjust_points(points=0), "points"),
+    Case("adjust points by -2^63", adjust_points(points=-(2**63)), "points"),
+    Case("adjust points for no reason", adjust_points(context=None), "context.reason"),
+    Case("adjust points below zero", adjust_points(points=-1), "", REFUSED,
+         "INSUFFICIENT_POINTS", True),
+    Case("hold no points", hold_points(), "points"),
+    Case("hold 0 points", hold_points(points=0), "points"),
+    Case("hold not all points", hold_points(whole_balance=False), "points"),
+    Case("hold points for ever", hold_points(points=1, expire_after=Duration(seconds=2**62)),
+         "expire_after"),
+    Case("hold points that are not there", hold_points(points=1), "", REFUSED,
+         "INSUFFICIENT_POINTS", True),
+    Case("hold all of no points", hold_points(whole_balance=True), "", REFUSED,
+         "INSUFFICIENT_POINTS", True),
+    Case("update nobody", v1.UpdateCustomerRequest(request_id="u"), "customer"),
+    Case("update a customer's points", update_customer("point_balance"), "update_mask"),
+    Case("update nothing of a customer", update_customer(), "update_mask"),
+    Case("update a customer by an old etag", update_customer("labels", etag='"old"'), "",
+         "ABORTED", "ETAG_MISMATCH"),
+    Case("points without a customer", issue(points_to_redeem=5), "customer"),
+    Case("points below zero", issue(points_to_redeem=-5, customer="customers/7"),
+         "points_to_redeem"),
+    Case("points above the cap", issue(points_to_redeem=MOST + 1, customer="customers/7"),
+         "points_to_redeem"),
+    Case("points and PROMO",
+         issue(points_to_redeem=5, customer="customers/7", origin=v1.Tranche.PROMO), "origin"),
+    Case("points of a stranger", issue(points_to_redeem=5, customer="customers/8"), "", MISSING,
+         "CUSTOMER_NOT_FOUND"),
+    Case("points where money is wanted", issue(points_to_redeem=5, customer="customers/7"), "",
+         REFUSED, "POINTS_NOT_ALLOWED", True),
+    Case("customer required and none", issue(require_customer=True), "require_customer"),
+    Case("customer required and unknown",
+         create(require_customer=True, customer="customers/8"), "", MISSING,
+         "CUSTOMER_NOT_FOUND"),
+    Case("customer of a card malformed", issue(customer="8"), "customer"),
+    Case("update to a malformed customer", update("customer", customer="8"),
+         "gift_card.customer"),
+    Case("points on a card", load(amount=money(1, "POINTS")), "", REFUSED, "CURRENCY_MISMATCH",
+         True),
+    Case("holds of a card and a customer",
+         v1.ListHoldsRequest(gift_card=f"giftCards/{UNKNOWN_ID}", customer="customers/7"),
+         "customer"),
+    Case("holds of a stranger", v1.ListHoldsRequest(customer="customers/8"), "", MISSING,
+         "CUSTOMER_NOT_FOUND"),
+    Case("transactions of a malformed customer", v1.ListTransactionsRequest(customer="7"),
+         "customer"),
+    # Codes for cards to come, certificates
+    Case("reserve for nobody", reserve(agency=""), "agency"),
+    Case("reserve for a blank", reserve(agency="  "), "agency"),
+    Case("reserve for 129", reserve(agency="x" * 129), "agency"),
+    Case("reserve with a label of 129", reserve(label="x" * 129), "label"),
+    Case("reserve -1", reserve(count=-1), "count"),
+    Case("reserve for 0 s", reserve(expire_after=Duration()), "expire_after"),
+    Case("reserve too long", reserve(expire_after=Duration(seconds=3661 * 86400)),
+         "expire_after"),
+    Case("reserve in no format", reserve(program=""), "program"),
+    Case("reserve in an unknown program", reserve(program="programs/NONE"), "", MISSING,
+         "PROGRAM_NOT_FOUND"),
+    Case("reserve what is guessed",
+         reserve(code_format=code_format(alphabet=v1.Program.CodeFormat.DIGITS, random_length=9)),
+         "code_format"),
+    Case("reserve in an unknown alphabet", reserve(code_format=code_format(alphabet=UNKNOWN)),
+         "code_format.alphabet"),
+    Case("reserve with an unknown check", reserve(code_format=code_format(check_digit=UNKNOWN)),
+         "code_format.check_digit"),
+    Case("reserve under a prefix in small letters",
+         reserve(code_format=code_format(prefix="web-")), "code_format"),
+    Case("format and code", issue(code="FORMAT-1", code_format=code_format()), "code_format"),
+    Case("format of nothing", create(code_format=code_format(random_length=-1)), "code_format"),
+    Case("reserved and no code", issue(require_reserved_code=True), "require_reserved_code"),
+    Case("not reserved", create(require_reserved_code=True, code="FREE-1"), "", REFUSED,
+         "CODE_NOT_RESERVED", True),
+    Case("release nothing", release(), "reservation"),
+    Case("release both", release(reservation=f"codeReservations/{UNKNOWN_ID}", codes=["X"]),
+         "reservation"),
+    Case("release by another name", release(reservation=f"transactions/{UNKNOWN_ID}"),
+         "reservation"),
+    Case("release an unknown one", release(reservation=f"codeReservations/{UNKNOWN_ID}"), "",
+         MISSING, "CODE_RESERVATION_NOT_FOUND"),
+    Case("release no code", release(codes=["A", ""]), "codes[1]"),
+    Case("release a code twice", release(codes=["AB", "a-b"]), "codes"),
+    Case("release 1001 codes", release(codes=[f"C{n}" for n in range(1001)]), "codes"),
+    Case("certificate of nothing", certificate(gift_card=None), "gift_card"),
+    Case("certificate in an unknown form", certificate(format=UNKNOWN), "format"),
+    Case("certificate of an unknown card", certificate(gift_card=card("NOBODYS")), "", MISSING,
+         "GIFT_CARD_NOT_FOUND"),
+    Case("certificate without the PIN", certificate(gift_card=card(PIN_CODE)), "",
+         "PERMISSION_DENIED", "PIN_REQUIRED"),
+    Case("certificate of a card for sale", certificate(gift_card=card(SALE_CODE)), "", REFUSED,
+         "CARD_INACTIVE"),
     # Pages
+    Case("page size -1, customers", v1.ListCustomersRequest(page_size=-1), "page_size"),
     Case("page size -1, cards", v1.ListGiftCardsRequest(page_size=-1), "page_size"),
     Case("page size -1, holds", v1.ListHoldsRequest(page_size=-1), "page_size"),
     Case("page size -2^31, transactions", v1.ListTransactionsRequest(page_size=-(2**31)),

@@ -2,7 +2,7 @@
 
 A line is the path of a field and its value; what is not set has no line. Of a card or hold that
 was shown before, only what has changed since has one. Ids are numbered in the order in which they
-come; hashes, tokens and codes that the server makes do not show, because they are random.
+come; hashes, tokens, files and codes that the server makes do not show.
 """
 
 import re
@@ -18,7 +18,7 @@ from tests.rpc.edge_stage import Heard
 _ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 _ETAG = re.compile(r'"[0-9a-f]{8}-(\d+)"')
 _VALUES = {"Money", "Timestamp", "Date", "CallContext", "Entry", "Tranche", "PlanLine"}
-_REMEMBERED = {"GiftCard", "Hold"}
+_REMEMBERED = {"GiftCard", "Customer", "Hold"}
 
 
 class Plain:
@@ -90,6 +90,8 @@ def _text(field: FieldDescriptor, value: Any) -> str:
     if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)
         return known.name if known else f"UNKNOWN {value}"
+    if field.name == "content":
+        return "(a file)"
     if field.name == "next_page_token":
         return "(a token)"
     return f"({len(value)} bytes)" if isinstance(value, bytes) else str(value)

@@ -13,6 +13,7 @@ from tests.rpc.bad_requests import (
     INVALID,
     OTHERS_CODE,
     PIN_CODE,
+    SALE_CODE,
     UNKNOWN_ID,
     Case,
     card,
@@ -28,6 +29,8 @@ def names(edge: Stage) -> dict[str, str]:
     mine = edge.issue(5000, code=CODE)
     edge.issue(5000, code=PIN_CODE, program="programs/PIN", pin="1234")
     edge.issue(5000, "other", code=OTHERS_CODE)
+    edge.answer(v1.CreateGiftCardRequest(program="programs/GC", code=SALE_CODE))
+    edge.answer(v1.CreateCustomerRequest(customer_id="7"))
     hold = edge.answer(v1.AuthorizeGiftCardRequest(gift_card=card(), amount=usd(100))).hold
     edge.answer(v1.RedeemGiftCardRequest(gift_card=card(), amount=usd(100), request_id="sale"))
     return {"card": mine.name, "hold": hold.name}

@@ -20,7 +20,13 @@ from server.rpc import errors, render
 from server.storage import queries
 from tests.rpc.edge_stage import Heard, Stage, running, unique, usd
 
-SERVICES: Final = ("GiftCardService", "ProgramService", "LocationService", "AdminService")
+SERVICES: Final = (
+    "GiftCardService",
+    "CustomerService",
+    "ProgramService",
+    "LocationService",
+    "AdminService",
+)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 WAIT_SECONDS: Final = 20
