@@ -79,6 +79,17 @@ def lost_redemption(cut: ShimServer, proxy: CutProxy, straight: ShimServer) -> s
         proxy.heal()
 
 
+def redeem_until_answered(cut: ShimServer, card: str, **members: Any) -> Said:
+    """Its connection may not be back yet, or a reversal still be on its way."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        said = redeem(cut, card, **members)
+        if (said.status, said.json["responseCode"]) not in UNANSWERED:
+            return said
+        time.sleep(0.1)
+    pytest.fail("no answer comes")
+
+
 def eventually(shim: ShimServer, card: str, expected: float) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < deadline:
@@ -97,7 +108,7 @@ def test_what_was_answered_504_is_undone(
     proxy.heal()
     eventually(shim, card, 25)
     # From now on the id is used up, and the till is told so.
-    said = redeem(cut, card)
+    said = redeem_until_answered(cut, card)
     assert (said.status, said.json["responseCode"]) == (409, "REVERSED_BEFORE_ARRIVAL")
     assert balance(shim.address, card) == 25
 
@@ -110,8 +121,7 @@ def test_the_tills_retry_wins(
     assert redeem(cut, card).status in (503, 504)
     proxy.heal()
     eventually(shim, card, 20)  # done, and not told
-    while (said := redeem(cut, card)).status in (503, 504):
-        """Its connection is not back yet."""
+    said = redeem_until_answered(cut, card)
     assert (said.status, said.json["balance"]) == (200, 20)
     assert balance(shim.address, card) == 20
 
@@ -122,8 +132,7 @@ def test_another_request_under_the_id_does_not_win(
     cut = make_shim(1)
     card = lost_redemption(cut, proxy, shim)
     proxy.heal()
-    while (said := redeem(cut, card, amount=n("6.00"))).status in (503, 504):
-        """Its connection is not back yet, or the reversal is on its way."""
+    said = redeem_until_answered(cut, card, amount=n("6.00"))
     assert (said.status, said.json["responseCode"]) == (409, "REQUEST_ID_REUSED")
     eventually(shim, card, 25)
 
