@@ -48,10 +48,15 @@ class IwarehouseVoice(Voice):
     def say(self, subject: "DialectSubject", request: Request) -> Line | None:
         op: Any = request.operation
         key = (getattr(op, "card", ""), request.book)
-        known = key in subject.translator.codes or key in subject.translator.names
+        if (
+            request.book != "LIVE"
+            or key in subject.translator.codes
+            or key in subject.translator.names
+        ):
+            return None
         match op:
             case o.Issue(program="GC", origin="PAID", tranche_until=None, unit="USD", pin=None,
-                         reserved=False, customer=None) if request.book == "LIVE" and not known:  # fmt: skip
+                         reserved=False, customer=None):  # fmt: skip
                 return Line(
                     lambda address, token: speak.iwarehouse(
                         address, who=_who(token), qty=amount(op.amount), ref=request.id

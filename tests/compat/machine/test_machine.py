@@ -67,7 +67,11 @@ VOICES: Final[dict[str, tuple[type[Voice], type[LedgerMachine], set[str]]]] = {
         {"Create", "Issue", "Activate", "Load", "Redeem", "Lock", "Unlock", "Close", "Update",
          "Reverse"},
     ),
-    "cp": (CpVoice, Shop, {"Reserve", "Issue", "Authorize", "HoldPoints", "Earn", "Capture", "Void"}),
+    "cp": (
+        CpVoice,
+        Shop,
+        {"Reserve", "Issue", "Authorize", "HoldPoints", "Earn", "Capture", "Void"},
+    ),
     "resico": (ResicoVoice, Kiosk, {"Issue", "Redeem", "Authorize", "Void"}),
     "iwarehouse": (IwarehouseVoice, LedgerMachine, {"Issue"}),
 }  # fmt: skip
