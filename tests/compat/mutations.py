@@ -168,7 +168,7 @@ def _cp_authorize_points(address: str, number: int) -> Mutation:
 def _cp_settle(path: str, other: str, phrase: str) -> Make:
     def make(address: str, number: int) -> Mutation:
         code = sold(address, number)
-        named = {"Ref": code, "AuthCode": authorization(address, code, f"S{number}")}
+        named: dict[str, Any] = {"Ref": code, "AuthCode": authorization(address, code, f"S{number}")}
         return Mutation(
             lambda to: speak.cp(to, path, **named), code,
             lambda to: speak.cp(to, other, **named), (400, phrase),
