@@ -131,7 +131,7 @@ def _cp_create(points: int) -> Make:
     def make(address: str, number: int) -> Mutation:
         code = _reserved(address)
 
-        def send(to: str, value: str = "5.00") -> Said:
+        def send(to: str, value: str = "1.00") -> Said:
             return speak.cp(to, "/Giftcard/Create", GiftCardId=code, GiftCardCode="GC",
                             GiftCardValue=n(value), **paid)  # fmt: skip
 
@@ -168,7 +168,10 @@ def _cp_authorize_points(address: str, number: int) -> Mutation:
 def _cp_settle(path: str, other: str, phrase: str) -> Make:
     def make(address: str, number: int) -> Mutation:
         code = sold(address, number)
-        named: dict[str, Any] = {"Ref": code, "AuthCode": authorization(address, code, f"S{number}")}
+        named: dict[str, Any] = {
+            "Ref": code,
+            "AuthCode": authorization(address, code, f"S{number}"),
+        }
         return Mutation(
             lambda to: speak.cp(to, path, **named), code,
             lambda to: speak.cp(to, other, **named), (400, phrase),
@@ -255,7 +258,7 @@ MUTATIONS: Final[dict[str, Make]] = {
     "retail7 RETURN": _retail7(
         "RETURN", _returnable, {"amount": n("24.00")}, amount=n("25.00")),
     "cp Create, for a sale": _cp_create(0),
-    "cp Create, for points": _cp_create(500),
+    "cp Create, for points": _cp_create(100),
     "cp Authorize": _cp_authorize,
     "cp Loyalty/Authorize": _cp_authorize_points,
     "cp Confirm": _cp_settle(

@@ -31,22 +31,22 @@ OFFSET_MAX: Final = 20_000
 
 
 @pytest.fixture(scope="module")
-def books(demo_server: GrpcServer) -> Iterator[Books]:
-    with books_of(demo_server.address) as books:
+def books(worn_server: GrpcServer) -> Iterator[Books]:
+    with books_of(worn_server.address) as books:
         yield books
 
 
 @pytest.fixture(scope="module")
-def before(shim: ShimServer) -> Iterator[CutProxy]:
+def before(worn_shim: ShimServer) -> Iterator[CutProxy]:
     """Between the client and the shim."""
-    with CutProxy(shim.address) as proxy:
+    with CutProxy(worn_shim.address) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
-def behind(demo_server: GrpcServer) -> Iterator[CutProxy]:
+def behind(worn_server: GrpcServer) -> Iterator[CutProxy]:
     """Between the shim and the service."""
-    with CutProxy(demo_server.address) as proxy:
+    with CutProxy(worn_server.address) as proxy:
         yield proxy
 
 
@@ -100,9 +100,9 @@ def offsets(proxy: CutProxy, step: int) -> Iterator[int]:
 
 @pytest.mark.parametrize(("name", "step"), CASES)
 def test_the_answer_to_the_client(
-    shim: ShimServer, before: CutProxy, books: Books, name: str, step: int
+    worn_shim: ShimServer, before: CutProxy, books: Books, name: str, step: int
 ) -> None:
-    done = Done(books, name, shim.address)
+    done = Done(books, name, worn_shim.address)
     for offset in offsets(before, step):
         mutation = done.next()
         cuts = before.cuts
@@ -113,16 +113,21 @@ def test_the_answer_to_the_client(
             said = mutation.send(before.address)
             assert before.cuts > cuts or said.status in (200, 204), said
         before.heal()
-        ok(mutation.send(shim.address))
+        ok(mutation.send(worn_shim.address))
         done.check_once(mutation, offset)
 
 
 @pytest.mark.parametrize(("name", "step"), CASES)
 def test_an_answer_of_the_service(
-    shim: ShimServer, cut_shim: ShimServer, behind: CutProxy, books: Books, name: str, step: int
+    worn_shim: ShimServer,
+    cut_shim: ShimServer,
+    behind: CutProxy,
+    books: Books,
+    name: str,
+    step: int,
 ) -> None:
     """One call may ask the service several times; each of its answers is cut somewhere."""
-    done = Done(books, name, shim.address)
+    done = Done(books, name, worn_shim.address)
     for offset in offsets(behind, step):
         mutation = done.next()
         behind.cut_after(offset)
