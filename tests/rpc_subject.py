@@ -38,22 +38,23 @@ from tests.rpc.translator import (
 _SCOPES: Final = "READ SELL REDEEM REFUND ADJUST CONFIGURE"
 #: Their methods need a scope that also lets a client undo what others did. So every client has
 #: two credentials, and uses the mightier one for these only.
-_MANAGING: Final = (o.Lock, o.Unlock, o.Close, o.Transfer, o.Update)
+MANAGING: Final = (o.Lock, o.Unlock, o.Close, o.Transfer, o.Update)
 _URGENT: Final = (o.Reverse, o.Lookup)
 _SECONDS: Final = 20
-
-_merchants = count(1)
 
 
 class RpcSubject:
     """A `Subject`: merchants one after the other on one server."""
 
-    def __init__(self, database_url: str, directory: Path) -> None:
+    def __init__(
+        self, database_url: str, directory: Path, *, grpc_address: str = "127.0.0.1:0"
+    ) -> None:
         self.clock = Clock(START)
         self._latest = START
+        self._merchants = count(1)
         self._verifier = PasswordVerifier()
         settings = Settings(
-            database_url=database_url, grpc_address="127.0.0.1:0", access_log=False,
+            database_url=database_url, grpc_address=grpc_address, access_log=False,
             remember_seconds=3600,
         )  # fmt: skip
         self.thread = ServerThread(settings, keys_in(directory), self.clock)
@@ -81,7 +82,7 @@ class RpcSubject:
         # Noon of a day that no ledger time has reached.
         self.clock.now = (max(self._latest, self.clock.now) // DAY + 1) * DAY + DAY // 2
         self._latest = self.clock.now
-        self.merchant = f"merchant-{next(_merchants)}"
+        self.merchant = f"merchant-{next(self._merchants)}"
         self.translator = Translator()
         self._hold_states: dict[Request, str] = {}
         for name in ("till", "web", "office"):
@@ -109,18 +110,22 @@ class RpcSubject:
     def _call(self, request: Request, send: Callable[..., Any]) -> Any:
         """Sends it by `Client.call`, or by `Client.begin` to be waited for later."""
         self._latest = max(self._latest, self.clock.now)
-        token = self._token(request.client, mighty=isinstance(request.operation, _MANAGING))
+        token = self._token(request.client, mighty=isinstance(request.operation, MANAGING))
         return send(self.translator.message(request), token, book=request.book.lower())
 
     def perform(self, request: Request) -> o.Outcome:
         heard = self._call(request, self.client.call)
         if heard.reason == "PROGRAM_NOT_FOUND":
             # Refused at the edge, before the ledger's clock could tick, as the model says it does.
-            nobodys = v1.GiftCardReference(name=f"giftCards/{UNKNOWN_ID}")
-            tick = v1.LockGiftCardRequest(gift_card=nobodys, request_id="tick")
-            token = self._token("office", mighty=True)
-            assert self.client.call(tick, token).reason == "GIFT_CARD_NOT_FOUND"
+            self.tick()
         return self._outcome(request, heard)
+
+    def tick(self) -> None:
+        """Moves the ledger's clock by a request that decides nothing."""
+        nobodys = v1.GiftCardReference(name=f"giftCards/{UNKNOWN_ID}")
+        tick = v1.LockGiftCardRequest(gift_card=nobodys, request_id="tick")
+        token = self._token("office", mighty=True)
+        assert self.client.call(tick, token).reason == "GIFT_CARD_NOT_FOUND"
 
     def _outcome(self, request: Request, heard: Heard) -> o.Outcome:
         outcome = self.translator.outcome(request, heard)

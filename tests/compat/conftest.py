@@ -44,6 +44,26 @@ def cut_shim(behind: CutProxy, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield shim
 
 
+@pytest.fixture(scope="session")
+def worn_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer]:
+    """Another one, whose demo cards and customer nobody spares."""
+    directory = tmp_path_factory.mktemp("worn-server")
+    url = f"sqlite:///{directory / 'giftcard.db'}"
+    with GrpcServer(url, directory, environment={"GIFTCARD_DEMO": "1"}) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def worn_shim(
+    worn_server: GrpcServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ShimServer]:
+    """A running shim before it."""
+    with ShimServer(worn_server.address, tmp_path_factory.mktemp("worn-shim")) as shim:
+        shim.start()
+        yield shim
+
+
 @pytest.fixture
 def goldens(request: pytest.FixtureRequest) -> Goldens:
     """Compares with, or writes, the folder `goldens` beside the test."""

@@ -128,8 +128,8 @@ def _timestamp(value: Any) -> datetime:
 
 
 _STRING: Final = {"type": "string", "minLength": 1, "maxLength": _TEXT_LENGTH_MAX}
-TEXT: Final = Kind(_text, _STRING)
-CARD: Final = Kind(_card, _STRING)
+TEXT: Final = Kind(_text, {**_STRING, "pattern": f"^{_PRINTABLE.pattern}$"})
+CARD: Final = Kind(_card, {**_STRING, "pattern": f"^{_CODE.pattern}$"})
 COUNTRY: Final = Kind(_country, {"type": "string", "pattern": "^[A-Za-z]{2}$"})
 CURRENCY: Final = Kind(_currency, {"type": "string", "pattern": "^[A-Z]{3}$"})
 AMOUNT: Final = Kind(

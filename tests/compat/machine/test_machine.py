@@ -1,0 +1,105 @@
+"""The state machine through each dialect: what has no words there goes over gRPC in between.
+
+So each life is as varied as the core's, and the dialect meets cards in every state.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+from server.verify import verify
+from tests import operations as o
+from tests.compat.machine.cp import CpVoice
+from tests.compat.machine.iwarehouse import IwarehouseVoice
+from tests.compat.machine.resico import ResicoVoice
+from tests.compat.machine.retail7 import Retail7Voice
+from tests.compat.machine.subject import DialectSubject
+from tests.compat.machine.voice import Voice
+from tests.model.machine import AMOUNT, CLIENT, PICK, LedgerMachine
+from tests.model.test_ledger_machine import EXAMPLES
+from tests.model.test_ledger_machine import SETTINGS as CORE
+
+#: Twelve instead of the core's two hundred lives: here each request costs several.
+SETTINGS: Final = settings(CORE, max_examples=int(EXAMPLES or 12))
+
+
+class Shop(LedgerMachine):
+    """Authorizes as CP Extender does: what there is, for as long as the program says."""
+
+    @rule(pick=PICK, amount=AMOUNT, client=CLIENT)
+    def authorize_what_there_is(self, pick: int, amount: int | str, client: str) -> None:
+        self.authorize(pick, amount, True, False, None, client, "USD", "none", True)
+
+    @rule(pick=PICK, points=AMOUNT, client=CLIENT)
+    def authorize_points(self, pick: int, points: int | str, client: str) -> None:
+        self.hold_points(pick, points, True, client, None)
+
+    @rule(pick=PICK, client=CLIENT)
+    def confirm(self, pick: int, client: str) -> None:
+        self.capture(pick, None, True, "USD", client)
+
+
+class Kiosk(LedgerMachine):
+    """Reserves as Resico does: all of it, from everybody else."""
+
+    @rule(pick=PICK, client=CLIENT)
+    def reserve_card(self, pick: int, client: str) -> None:
+        self.authorize(pick, None, False, True, 3600, client, "USD", "none", True)
+
+    @rule(client=CLIENT)
+    def reserve_and_cancel(self, client: str) -> None:
+        card = self.new_card(False, 0)
+        self.ask(o.Issue(card, 25), client)
+        reserved = self.request(o.Authorize(card, None, False, True, 3600), client)
+        self.send(reserved)
+        self.ask(o.Void(reserved.id), client)
+
+
+#: Every voice, with the operations that it must have spoken at least once.
+VOICES: Final[dict[str, tuple[type[Voice], type[LedgerMachine], set[str]]]] = {
+    "retail7": (
+        Retail7Voice,
+        LedgerMachine,
+        {"Create", "Issue", "Activate", "Load", "Redeem", "Lock", "Unlock", "Close", "Update",
+         "Reverse"},
+    ),
+    "cp": (
+        CpVoice,
+        Shop,
+        {"Reserve", "Issue", "Authorize", "HoldPoints", "Earn", "Capture", "Void"},
+    ),
+    "resico": (ResicoVoice, Kiosk, {"Issue", "Redeem", "Authorize", "Void"}),
+    "iwarehouse": (IwarehouseVoice, LedgerMachine, {"Issue"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_every_answer_is_the_models(name: str, sqlite_url: str, tmp_path: Path) -> None:
+    _run(name, sqlite_url, tmp_path)
+
+
+def test_every_answer_is_the_models_on_postgresql(postgresql_url: str, tmp_path: Path) -> None:
+    _run("retail7", postgresql_url, tmp_path)
+
+
+def _run(name: str, database_url: str, directory: Path) -> None:
+    make, base, operations = VOICES[name]
+    subject = DialectSubject(database_url, directory, make())
+
+    class Machine(base):  # type: ignore[valid-type, misc]
+        def __init__(self) -> None:
+            super().__init__(subject)
+
+    try:
+        run_state_machine_as_test(Machine, settings=SETTINGS)
+        report = verify(subject.database)
+        assert report.ok, [str(problem) for problem in report.problems]
+        print(f"{name}: {dict(sorted(subject.spoken.items()))}")
+        if os.environ.get("MODEL_EXAMPLES") is None:
+            assert subject.spoken.keys() >= operations, "too few lives"
+    finally:
+        subject.close()
