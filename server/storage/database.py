@@ -188,9 +188,9 @@ def _lock_file(path: Path) -> int:
 
     Beside the file itself, whatever link it was reached by: one file, one lock.
     """
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    real = path.resolve()
+    real.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(f"{real}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -198,6 +198,8 @@ def _lock_file(path: Path) -> int:
         raise UnsafeDatabaseError(
             f"Another process has {path} open. Stop it first, or talk to it with --server."
         ) from error
+    # A new database is its owner's alone; SQLite gives its log and index the same mode.
+    os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return descriptor
 
 

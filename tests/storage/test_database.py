@@ -287,3 +287,14 @@ def test_a_second_process_cannot_open_the_same_file_by_another_name(
     first = Database(sqlite_url)
     assert "Another process has" in _opened_elsewhere(f"sqlite:///{link}")
     first.close()
+
+
+def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    with database.connect_writer() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (a INTEGER) STRICT")
+        connection.commit()
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    database.close()
+    assert set(modes) == {"new.db", "new.db-wal", "new.db-shm", "new.db.lock"}
+    assert set(modes.values()) == {0o600}
