@@ -85,6 +85,7 @@ async def run(settings: Settings, *, supervised: bool) -> int:
         uvicorn.Config(
             shim.app,
             http="httptools",
+            ws="none",
             lifespan="off",
             access_log=False,
             log_config=None,

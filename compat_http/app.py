@@ -7,11 +7,10 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from grpc_health.v1 import health_pb2
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from compat_http import docs, openapi, strict_json
 from compat_http.dialect import (
@@ -62,10 +61,9 @@ class Shim:
                 routes.append(_LegacyRoute(path, endpoint, dialect.case_insensitive))
         routes += _pages(self.dialects)
         routes += [Route("/livez", _alive), Route("/readyz", self._ready)]
-        app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
-        # A redirect would repeat a query, and with it what some callers put there.
-        app.router.redirect_slashes = False
-        self.app: ASGIApp = app
+        # No middleware: endpoints answer whatever happens.  No redirects: they would repeat a
+        # query, and with it what some callers put there.
+        self.app: ASGIApp = Router(routes, redirect_slashes=False, default=_not_found)
 
     async def close(self) -> None:
         await self._upstream.close()
@@ -166,6 +164,5 @@ async def _alive(request: Request) -> Response:
     return _json({"status": "alive"})
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
-    status = getattr(error, "status_code", 404)
-    return _json({"error": "There is nothing here. See /docs."}, status)
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await _json({"error": "There is nothing here. See /docs."}, 404)(scope, receive, send)

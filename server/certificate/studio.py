@@ -46,11 +46,12 @@ class Studio:
             self._waiting -= 1
 
     async def _draw(self, certificate: Certificate, form: Form) -> bytes:
-        loop = asyncio.get_running_loop()
         for _ in range(2):
             pool = self._pool = self._pool or _new_pool()
             try:
-                return await loop.run_in_executor(pool, draw, certificate, form)
+                # Beside the loop: the first one starts the process.
+                drawn = await asyncio.to_thread(pool.submit, draw, certificate, form)
+                return await asyncio.wrap_future(drawn)
             except BrokenProcessPool:
                 # Another caller may have noticed before and made a new one.
                 if self._pool is pool:

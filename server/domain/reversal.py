@@ -155,8 +155,6 @@ def _restore_states(decision: Decision, target: Record) -> None:
     """Takes back the change of life cycle that came with the money."""
     before = target.result.extras
     for card in decision.cards:
-        if card.is_wallet:
-            continue
         after = card.ledger_balance() + sum(
             posting.signed_amount() for posting in decision.postings if posting.card_id == card.id
         )

@@ -109,8 +109,6 @@ def _undo_move(move: Move, now: int) -> int:
 
 
 def _restore_state(target: Decided, card: Card, now: int) -> None:
-    if card.is_wallet:
-        return
     empty = card.total() == 0
     if isinstance(target.operation, o.Issue) and empty:
         card.state = "VOIDED"

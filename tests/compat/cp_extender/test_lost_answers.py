@@ -5,6 +5,7 @@ import http.client
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,6 +94,32 @@ def test_an_answer_to_the_shop_cut_anywhere(shim: ShimServer, step: int) -> None
             said = repeated(before, offset, address, settle, how, card, code)
             assert said.status == 204, (offset, said.body)
             assert balances(address, card) == (left, 0.0), offset
+
+
+def test_the_same_at_once(shim: ShimServer) -> None:
+    """A shop that is impatient: however often it asks, the value is held, and taken, once."""
+    card = new_card(shim.address)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(authorize, shim.address, card, "at once", "40.00") for _ in range(8)]
+        codes = {each.result().json["AuthCode"] for each in asked}
+        assert len(codes) == 1
+        assert balances(shim.address, card) == (100.0, 40.0)
+        code = codes.pop()
+        asked = [pool.submit(settle, shim.address, "Confirm", card, code) for _ in range(8)]
+        assert {each.result().status for each in asked} == {204}
+    assert balances(shim.address, card) == (60.0, 0.0)
+
+
+def test_one_outcome_of_two_that_are_wished_at_once(shim: ShimServer) -> None:
+    card = new_card(shim.address)
+    code = authorize(shim.address, card, "both", "40.00").json["AuthCode"]
+    hows = ["Confirm", "Cancel"] * 4
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(settle, shim.address, how, card, code) for how in hows]
+        told = {(how, each.result().status) for how, each in zip(hows, asked, strict=True)}
+    confirmed = {("Confirm", 204), ("Cancel", 400)}
+    assert told in (confirmed, {("Confirm", 400), ("Cancel", 204)})
+    assert balances(shim.address, card) == ((60.0 if told == confirmed else 100.0), 0.0)
 
 
 @pytest.fixture(scope="module")
