@@ -30,7 +30,7 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  $(CYAN)make %-9s$(PLAIN) %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n  ARGS goes to test, bench and prove:  make test ARGS="-k redeem -x"\n\n'
 
-serve: $(READY) ## Run server and HTTP shim on SQLite with demo data, until Ctrl-C
+serve: $(READY) ## Run the service on SQLite with demo data, until Ctrl-C
 	@GIFTCARD_DEMO=1 exec $(BIN)/giftcard serve
 
 test: $(READY) ## Run every test but the slow ones, on SQLite and PostgreSQL
@@ -59,7 +59,7 @@ generate: $(READY) ## Write generated/ from proto/
 bench: $(READY) ## Measure speed against its yardsticks; table and var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-prove: $(READY) ## Run the long suites: crashes, lost answers, full disks, invented requests
+prove: $(READY) ## Run the long suites: crashes, races, lost answers, invented requests
 	$(call say,The long suites: tests that kill servers and break connections. This takes minutes.)
 	@$(BIN)/python -m pytest -m 'slow or not slow' --durations=10 tests/faults tests/compat tests/e2e \
 	  $(ARGS)

@@ -41,8 +41,8 @@ from server.storage.directory import Principal
 
 logger = logging.getLogger("giftcard")
 
-#: gRPC's own limit, above ours, so that what is too large for us still gets an ErrorInfo.
-_TRANSPORT_BYTES_MAX = 1024 * 1024
+#: gRPC's own limit is so many times ours: what is too large for us still gets an ErrorInfo.
+_TRANSPORT_TIMES = 16
 _WATCH_SECONDS = 0.5
 
 
@@ -121,11 +121,10 @@ class Server:
         self._bridge = Bridge(
             ledger, Reader(database), Reader(database), on_loop=database.is_sqlite
         )
-        self._verifier = PasswordVerifier()
-        directory = Directory(
+        self._directory = directory = Directory(
             self._bridge,
             clock=now,
-            check_password=self._check_password,
+            passwords=PasswordVerifier(),
             remember_seconds=settings.remember_seconds,
             operators=operators or {},
         )
@@ -162,7 +161,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
             options=(
-                ("grpc.max_receive_message_length", _TRANSPORT_BYTES_MAX),
+                ("grpc.max_receive_message_length", _TRANSPORT_TIMES * settings.request_bytes_max),
                 ("grpc.so_reuseport", int(settings.workers > 1)),
                 ("grpc.max_metadata_size", 16 * 1024),
                 ("grpc.keepalive_permit_without_calls", 1),
@@ -178,20 +177,13 @@ class Server:
         if not self.settings.production:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._grpc)
-        self._grpc.add_generic_rpc_handlers((UnknownMethods(),))
+        self._grpc.add_generic_rpc_handlers((UnknownMethods(self._access_log),))
         self.port = self._grpc.add_insecure_port(self.settings.grpc_address)
         await self._grpc.start()
         for name in ("", *self._services):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._watch = asyncio.create_task(self._watch_commits())
         return self.port
-
-    async def _check_password(self, password: str, stored: str | None) -> bool:
-        """Argon2id takes long, so it runs beside the loop; what is remembered needs no thread."""
-        known = self._verifier.remembered(password, stored)
-        if known is not None:
-            return known
-        return await asyncio.to_thread(self._verifier.verify_password, password, stored)
 
     def request_stop(self) -> None:
         self._stopping.set()

@@ -5,13 +5,18 @@ else is given what it needs.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 DEFAULT_DATABASE_URL = "sqlite:///var/giftcard.db"
 DEFAULT_KEY_FILE = "var/development-keys.json"
+REMEMBER_SECONDS_MAX = 5
+PORT_MAX = 65535
+
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 class SettingsError(Exception):
@@ -22,7 +27,7 @@ class SettingsError(Exception):
 class Settings:
     """What a process needs to know before it starts.  Each field is GIFTCARD_<NAME>."""
 
-    database_url: str = DEFAULT_DATABASE_URL
+    database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)
     """SQLAlchemy URL: sqlite:///FILE or postgresql://…"""
 
     grpc_address: str = "127.0.0.1:50051"
@@ -43,7 +48,7 @@ class Settings:
     key_file: str = ""
     """JSON file with pepper and encryption key, readable by its owner only."""
 
-    keys: str = ""
+    keys: str = field(default="", repr=False)
     """The same JSON itself, where a file cannot be had."""
 
     queue_limit: int = 2000
@@ -67,7 +72,8 @@ class Settings:
     """How long calls in flight may take after SIGTERM."""
 
     remember_seconds: int = 2
-    """How long a credential, location or program is remembered: revocation takes this long."""
+    """How long a credential, location or program is remembered, 5 at most: revocation takes this
+    long."""
 
     access_log: bool = True
     """One JSON line for each call on standard error."""
@@ -150,6 +156,11 @@ def _check(settings: Settings) -> None:
             "GIFTCARD_GRPC_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
             " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
         )
+    if settings.remember_seconds > REMEMBER_SECONDS_MAX:
+        raise SettingsError(
+            f"GIFTCARD_REMEMBER_SECONDS must be at most {REMEMBER_SECONDS_MAX}: the contract"
+            " promises that a revoked credential ends within that time."
+        )
     if settings.demo and settings.production:
         raise SettingsError("GIFTCARD_DEMO has no place in the production profile.")
 
@@ -158,8 +169,8 @@ def is_loopback(name: str, address: str) -> bool:
     host, separator, port = address.rpartition(":")
     if address.startswith("unix:"):
         return True
-    if not separator or not port.isdigit():
-        raise SettingsError(f"{name} must be host:port.")
+    if not separator or _PORT.fullmatch(port) is None or int(port) > PORT_MAX:
+        raise SettingsError(f"{name} must be host:port, with a port up to {PORT_MAX}.")
     if host == "localhost":
         return True
     try:
@@ -170,8 +181,6 @@ def is_loopback(name: str, address: str) -> bool:
 
 def key_source(settings: Settings) -> tuple[Path | None, str | None]:
     """Where the keys come from; in development a file of its own when nothing is said."""
-    if settings.keys:
-        return None, settings.keys
-    if settings.key_file:
-        return Path(settings.key_file), None
-    return (None, None) if settings.production else (Path(DEFAULT_KEY_FILE), None)
+    if not (settings.keys or settings.key_file or settings.production):
+        return Path(DEFAULT_KEY_FILE), None
+    return Path(settings.key_file) if settings.key_file else None, settings.keys or None

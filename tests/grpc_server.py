@@ -47,6 +47,7 @@ __all__ = ["LOGIN", "PASSWORD", "PROGRAM", "TOKEN", "GrpcServer", "keys_in", "se
 MERCHANT_ID: Final = "shop"
 CLIENT_ID: Final = "till"
 PROGRAM: Final = "programs/GC"
+LOCATION: Final = "1001"
 #: Of the API client that `seed` makes: all scopes, both kinds of credential.
 TOKEN: Final = "gct_of-a-test-server-that-nobody-else-can-reach"
 LOGIN: Final = "till-login"
@@ -246,6 +247,11 @@ class _Seeding:
         program = administration.with_terms(plan, terms)
         effect = administration.create_program(self._owner, program, None)
         self._decide("program", PROGRAM, effect)
+        site = administration.Site(
+            app.make_id(now, None), LOCATION, "Store", "US", "UTC", "", now, now
+        )
+        effect = administration.create_location(self._owner, site, None)
+        self._decide("location", f"locations/{LOCATION}", effect)
         client = access.Client(
             CLIENT_ID, MERCHANT_ID, "Till", _SCOPES, "", administration.ENABLED, now, now
         )

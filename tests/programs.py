@@ -19,6 +19,7 @@ PROGRAMS: Final[dict[str, dict[str, Any]]] = {
     "MONTH": {"validity_months": 1},
     "SUMMER": {"valid_until": "2026-08-31"},
     "EURO": {"unit": "EUR"},
+    "PIN": {"pin_required": True},
     "LOYAL": {"points_per_major_unit": 40, "max_amount": 6_000},
     "GONE": {"retired": True},
 }

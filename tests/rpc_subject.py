@@ -17,7 +17,6 @@ from giftcard import v1
 
 from server import app
 from server.ledger.engine import OUTCOME_UNKNOWN, Batch, Outcome
-from server.rpc import bridge
 from server.secrets import PasswordVerifier
 from server.settings import Settings
 from server.storage.database import Database
@@ -54,9 +53,6 @@ class RpcSubject:
         self._latest = START
         self._merchants = count(1)
         self._verifier = PasswordVerifier()
-        # Batches rest for the sake of other callers, and here there are none.
-        self._no_rest = patch.object(bridge, "_REST", 0.0)
-        self._no_rest.start()
         settings = Settings(
             database_url=database_url, grpc_address=grpc_address, access_log=False,
             remember_seconds=3600,
@@ -79,7 +75,6 @@ class RpcSubject:
         return self.thread.database
 
     def close(self) -> None:
-        self._no_rest.stop()
         self.client.close()
         self.thread.stop()
 
@@ -186,7 +181,7 @@ class RpcSubject:
                     assert time.monotonic() < deadline
                     time.sleep(0.0002)
         finally:
-            self.thread.on_loop(lambda: pace.done(more=True))
+            self.thread.on_loop(lambda: pace.done(0, more=True))
         return [self.client.wait(each) for each in sent]
 
     def perform_and_die(self, request: Request) -> None:

@@ -37,6 +37,9 @@ REFUSED = [
         "GIFTCARD_HTTP_ADDRESS must be a loopback address",
     ),
     ({"GIFTCARD_DEMO": "1", "GIFTCARD_PROFILE": "production"}, "no place in the production"),
+    ({"GIFTCARD_GRPC_ADDRESS": "127.0.0.1:65536"}, "with a port up to 65535"),
+    ({"GIFTCARD_GRPC_ADDRESS": "127.0.0.1:٨٠"}, "must be host:port"),
+    ({"GIFTCARD_REMEMBER_SECONDS": "6"}, "GIFTCARD_REMEMBER_SECONDS must be at most 5"),
 ]  # fmt: skip
 
 ACCEPTED = [
@@ -77,6 +80,7 @@ KEYS = [
     (Settings(keys="{}"), (None, "{}")),
     (Settings(profile="production"), (None, None)),
     (Settings(profile="production", key_file="/k"), (Path("/k"), None)),
+    (Settings(key_file="/k", keys="{}"), (Path("/k"), "{}")),  # so that both are refused
 ]
 
 
@@ -106,3 +110,9 @@ def test_an_error_does_not_repeat_what_was_set() -> None:
     with pytest.raises(SettingsError) as caught:
         from_environment({"GIFTCARD_WORKERS": "gct_secret"})
     assert "gct_secret" not in str(caught.value)
+
+
+def test_what_is_secret_does_not_show_when_settings_are_printed() -> None:
+    settings = Settings(database_url="postgresql://u:hunter2@h/d", keys="the keys")
+    assert "hunter2" not in repr(settings)
+    assert "the keys" not in repr(settings)

@@ -1,6 +1,7 @@
 """`giftcard call`: any method of the contract by its name, JSON in and JSON out."""
 
 import sys
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,7 +105,11 @@ def _find(name: str) -> "MethodDescriptor":
         full = f"{method.containing_service.full_name}.{method.name}"
         if wanted == method.name or full == wanted or full.endswith(f".{wanted}"):
             return method
-    raise CommandError(f"There is no method {name}; giftcard call --list shows them.", UNUSABLE)
+    alike = get_close_matches(wanted, [method.name for method in _methods()], n=3)
+    hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
+    raise CommandError(
+        f"There is no method {name}; giftcard call --list shows them.{hint}", UNUSABLE
+    )
 
 
 def _class_of(descriptor: Any) -> Any:

@@ -129,6 +129,7 @@ def lookup(
 ) -> None:
     from giftcard import v1
 
+    from server.cli import text
     from server.cli.connect import connect, require_merchant
 
     require_merchant(server, merchant)
@@ -142,7 +143,9 @@ def lookup(
         return
     facts({
         "state": v1.LookupTransactionResponse.State.Name(answer.state),
+        "approved": text.money(answer.transaction.approved_amount),
         "transaction": answer.transaction.name,
+        "reversed by": answer.transaction.reversal_transaction,
         "refused": answer.transaction.refusal_reason,
         "request id": lost_request_id,
     })  # fmt: skip

@@ -153,6 +153,8 @@ def _refusal(error: grpc.aio.AioRpcError, request_id: str, address: str) -> Comm
     sentence = f"{reason}: {error.details()}" + (f" ({facts})" if facts else "")
     if violations:
         sentence = f"{reason}: " + "; ".join(violations)
+    if reason == "UNAUTHENTICATED":
+        sentence += f" It was taken from {TOKEN_VARIABLE}."
     if error.code() in _UNKNOWN_CODES and reason == "OUTCOME_UNKNOWN":
         return _unknown(sentence, request_id)
     return CommandError(sentence, REFUSED)

@@ -30,8 +30,10 @@ def to_money(text: str, currency_code: str) -> v1.Money:
     """Reads a decimal amount exactly; more decimals than the currency has are refused."""
     try:
         return v1.Money(minor_units=parse_amount(text, currency_code), currency_code=currency_code)
-    except (AmountError, UnknownCurrencyError) as error:
-        raise CommandError(str(error), UNUSABLE) from None
+    except AmountError as error:
+        raise CommandError(f"{text}: {error} Write it as 25.00.", UNUSABLE) from None
+    except UnknownCurrencyError as error:
+        raise CommandError(f"{currency_code}: {error} Write it as USD.", UNUSABLE) from None
 
 
 def moment(value: Timestamp) -> str:

@@ -2,8 +2,9 @@
 
 The fields of a command and of its context, and nothing else, make the fingerprint by which a
 replay is told from a reused request id.  So no secret, no clock and nothing random stands in a
-command: a code appears as its keyed hash, and what the edge makes up (a generated code, the id
-of a new card, the PIN typed at the till) travels beside it in the `Envelope`.
+command: a code appears as its keyed hash, so does a PIN that is to be set (`new_pin`), and what
+the edge makes up (a generated code, the id of a new card) or what only proves who asks (the PIN
+typed at the till) travels beside it in the `Envelope`.
 """
 
 from dataclasses import KW_ONLY, dataclass, field
@@ -102,6 +103,7 @@ class NewCard(Command):
     require_reserved_code: bool = False
     require_customer: bool = False
     points: int = 0
+    new_pin: str = ""
 
     def customers(self) -> tuple[str, ...]:
         return (self.policy.customer,) if self.require_customer or self.points else ()
@@ -254,6 +256,7 @@ class UpdateGiftCard(_OneCard):
     fields: tuple[str, ...]
     policy: Policy
     etag: str = ""
+    new_pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,9 @@ def earn(world: World, envelope: Envelope, command: EarnPoints, now: int) -> Dec
         unit=POINTS, requested=command.points, approved=command.points, cards=[wallet]
     )
     release_expired(decision, wallet, now)
-    account = rules.account_for(world, decision, wallet, Origin.PROMO, expire_time, now)
+    account = rules.account_for(
+        world, decision, wallet, Origin.PROMO, expire_time, envelope.location.entity, now
+    )
     decision.move_in(account, PROMO_EXPENSE, command.points, Movement.EARNED)
     return decision
 
@@ -84,7 +86,7 @@ def adjust(world: World, envelope: Envelope, command: AdjustPoints, now: int) ->
     wallet = world.wallet(envelope.caller, command.customer)
     if command.points < 0:
         points.grant(wallet.available(now), -command.points)
-    return correct(world, wallet, command.points, Origin.PROMO, now)
+    return correct(world, envelope, wallet, command.points, Origin.PROMO, now)
 
 
 def authorize(world: World, envelope: Envelope, command: AuthorizePoints, now: int) -> Decision:

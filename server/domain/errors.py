@@ -23,7 +23,10 @@ MESSAGES: Final[dict[str, str]] = {
     "CODE_EXISTS": "Another gift card already has this code. Choose another code.",
     "CODE_NOT_RESERVED": "This code is not reserved. Reserve codes first, or choose another.",
     "CODE_NOT_STORED": "The code of this gift card is not stored, so it cannot be printed.",
-    "RESOURCE_EXISTS": "A resource with this name exists already.",
+    "RESOURCE_EXISTS": (
+        "A resource with this name or login exists already, or the client has as many usable"
+        " credentials of this kind as it may have: revoke one first."
+    ),
     "REQUEST_ID_REUSED": (
         "This request id was used for another request. Send a new request id, or the first request."
     ),

@@ -29,17 +29,16 @@ from server.domain.decision import (
     clearing,
     release_expired,
 )
-from server.domain.errors import Refused, Rejected
+from server.domain.errors import InvalidField, Refused, Rejected
 from server.domain.model import (
     Card,
     CardState,
     Disposition,
-    HoldState,
     Movement,
     Origin,
     Program,
 )
-from server.domain.transfer import move_between, require_target
+from server.domain.transfer import move_between, require_same_unit, require_two
 from server.domain.world import World
 
 Value = TypeVar("Value")
@@ -53,6 +52,8 @@ def _new_card(
         world.wallet(envelope.caller, customer)
     material = envelope.material
     assert material is not None, "a new card needs the edge's material"
+    if program.pin_required and material.pin_hash is None:
+        raise InvalidField("pin", "Is required by the program.")
     if program.retired:
         raise Refused("PROGRAM_RETIRED")
     made = "" if command.code_hash else material.code_hash.hex()
@@ -184,7 +185,9 @@ def _sell(
     }
     decision.requested = decision.approved = amount
     decision.card_changes.append((card, changes))
-    account = rules.account_for(world, decision, card, origin, expire_time, now)
+    account = rules.account_for(
+        world, decision, card, origin, expire_time, envelope.location.entity, now
+    )
     source, movement = _source(envelope, origin, Movement.SOLD)
     decision.move_in(account, source, amount, movement)
 
@@ -216,7 +219,9 @@ def load(world: World, envelope: Envelope, command: LoadGiftCard, now: int) -> D
     decision = Decision(unit=card.unit, requested=amount, approved=amount, cards=[card])
     release_expired(decision, card, now)
     rules.forget_pin_failures(decision, card)
-    account = rules.account_for(world, decision, card, command.origin, expire_time, now)
+    account = rules.account_for(
+        world, decision, card, command.origin, expire_time, envelope.location.entity, now
+    )
     source, movement = _source(envelope, command.origin, Movement.LOADED)
     decision.move_in(account, source, amount, movement)
     return decision
@@ -246,28 +251,18 @@ def _to_state(card: Card, state: CardState) -> Decision:
 def close(world: World, envelope: Envelope, command: CloseGiftCard, now: int) -> Decision:
     """Ends a card for good; says what becomes of a balance.  Closing it again succeeds."""
     card = world.card(envelope.caller, command.card)
+    target = None if command.target is None else world.card(envelope.caller, command.target)
+    if target is not None:
+        require_two(card, target)
     if card.state is CardState.CLOSED:
         return Decision(unit=card.unit, cards=[card])
-    if card.state is CardState.VOIDED:
-        raise Refused("CARD_VOIDED")
-    if command.disposition in (Disposition.CASH_OUT, Disposition.TRANSFER):
-        rules.require_valid(card, now)
-    if any(hold.state_at(now) is HoldState.OPEN for hold in card.holds):
-        raise Refused("OPEN_HOLDS")
+    _require_closable(card, target, command.disposition, now)
     # All that the books hold, expired tranches included: nothing may stay behind on a closed card.
     balance = card.ledger_balance()
     decision = Decision(unit=card.unit, requested=balance, approved=balance, cards=[card])
     release_expired(decision, card, now)
-    if balance and command.disposition is Disposition.REQUIRE_ZERO and card.balance(now):
-        raise Refused("BALANCE_NOT_ZERO", balance_minor_units=card.balance(now))
-    if command.disposition is Disposition.CASH_OUT and not card.return_allowed:
-        raise Refused("RETURN_NOT_ALLOWED")
-    if command.disposition is Disposition.TRANSFER:
-        assert command.target is not None
-        target = world.card(envelope.caller, command.target)
-        available = card.available(now)
-        require_target(card, target, available, now)
-        move_between(world, decision, card, target, available, now)
+    if target is not None:
+        move_between(world, decision, card, target, card.available(now), now)
     left = {account.id: account.balance for account in card.accounts}
     for posting in decision.postings:
         if posting.debit in left:
@@ -286,6 +281,25 @@ def close(world: World, envelope: Envelope, command: CloseGiftCard, now: int) ->
     return decision
 
 
+def _require_closable(card: Card, target: Card | None, disposition: Disposition, now: int) -> None:
+    if card.state is CardState.VOIDED:
+        raise Refused("CARD_VOIDED")
+    if target is not None:
+        rules.require_active(target)
+    if disposition in (Disposition.CASH_OUT, Disposition.TRANSFER):
+        rules.require_valid(card, now)
+    if target is not None:
+        rules.require_valid(target, now)
+        require_same_unit(card, target)
+    rules.require_no_open_holds(card, now)
+    if disposition is Disposition.CASH_OUT and not card.return_allowed:
+        raise Refused("RETURN_NOT_ALLOWED")
+    if target is not None:
+        rules.require_room(target, card.available(now), now)
+    if disposition is Disposition.REQUIRE_ZERO and card.balance(now):
+        raise Refused("BALANCE_NOT_ZERO", balance_minor_units=card.balance(now))
+
+
 def adjust(world: World, envelope: Envelope, command: AdjustGiftCard, now: int) -> Decision:
     """A signed correction by somebody with the right to make one; never below zero."""
     card = world.card(envelope.caller, command.card)
@@ -294,16 +308,20 @@ def adjust(world: World, envelope: Envelope, command: AdjustGiftCard, now: int) 
     amount, available = command.amount.minor_units, card.available(now)
     if -amount > available:
         raise Refused("INSUFFICIENT_FUNDS", available_minor_units=available)
-    return correct(world, card, amount, Origin.PAID, now)
+    return correct(world, envelope, card, amount, Origin.PAID, now)
 
 
-def correct(world: World, card: Card, amount: int, origin: Origin, now: int) -> Decision:
+def correct(
+    world: World, envelope: Envelope, card: Card, amount: int, origin: Origin, now: int
+) -> Decision:
     """Adds a positive amount, as value of that origin, or takes a negative one that is there."""
     decision = Decision(unit=card.unit, requested=amount, approved=amount, cards=[card])
     release_expired(decision, card, now)
     if amount > 0:
         rules.require_room(card, amount, now)
-        account = rules.account_for(world, decision, card, origin, None, now)
+        account = rules.account_for(
+            world, decision, card, origin, None, envelope.location.entity, now
+        )
         decision.move_in(account, ADJUSTMENT, amount, Movement.ADJUSTED)
         return decision
     for account, part in rules.allocate(card, -amount, now):

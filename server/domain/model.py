@@ -122,8 +122,10 @@ class SpendOrder(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """One tranche: a part of a card's value with its own origin and expiry.
+    """One tranche: a part of a card's value with its own origin, expiry and debtor.
 
+    `entity` is the legal entity that owes it: the one that sold it, wherever it is spent.
+    `create_time` is only told of a new one: no rule asks for it.
     `held` counts every hold not yet ended in the books, so it may include holds whose time is
     over; what is spendable is asked of the card, which knows the clock.
     """
@@ -134,6 +136,8 @@ class Account:
     expire_time: int | None
     balance: int = 0
     held: int = 0
+    entity: str = ""
+    create_time: int = 0
     is_new: bool = False
 
 

@@ -29,7 +29,7 @@ ALREADY_REVERSED = "ALREADY_REVERSED"
 
 #: Kinds that moved nothing, or whose undoing has an operation of its own.
 _NOT_REVERSIBLE = frozenset({
-    Kind.REVERSE, Kind.VOID, Kind.LOCK, Kind.UNLOCK, Kind.UPDATE, Kind.ADMIN,
+    Kind.REVERSE, Kind.VOID, Kind.LOCK, Kind.UNLOCK, Kind.UPDATE, Kind.CHECK_PIN, Kind.ADMIN,
     Kind.RELEASE_CODES,
 })  # fmt: skip
 

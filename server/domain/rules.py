@@ -9,7 +9,7 @@ from datetime import date
 from server.domain import calendar
 from server.domain.commands import Amount, Caller, CardRef, Location
 from server.domain.decision import AMOUNT_MAX, Decision
-from server.domain.errors import Refused
+from server.domain.errors import InvalidField, Refused
 from server.domain.model import Account, Card, CardState, HoldState, Origin, Program
 from server.domain.world import World
 
@@ -111,6 +111,11 @@ def require_not_held_by_other(card: Card, caller: Caller, now: int) -> None:
             raise Refused("HELD_BY_OTHER", expire_time=hold.expire_time)
 
 
+def require_no_open_holds(card: Card, now: int) -> None:
+    if any(hold.state_at(now) is HoldState.OPEN for hold in card.holds):
+        raise Refused("OPEN_HOLDS")
+
+
 def spend_order(card: Card) -> list[Account]:
     """Soonest-expiring first, then promotional value before paid, then the older one."""
     accounts = card.accounts
@@ -147,14 +152,19 @@ def account_for(
     card: Card,
     origin: Origin,
     expire_time: int | None,
+    entity: str,
     now: int,
 ) -> Account:
-    """The tranche with this origin and expiry, made when there is none: a plain card has one."""
+    """The tranche with this origin, expiry and debtor, made when there is none: a plain card has
+    one."""
     pending = [account for owner, account in decision.new_accounts if owner is card]
     for account in (*card.accounts, *pending):
-        if account.origin is origin and account.expire_time == expire_time:
+        if (account.origin, account.expire_time, account.entity) == (origin, expire_time, entity):
             return account
-    account = Account(world.new_id(now, card.id), card.id, origin, expire_time, is_new=True)
+    account = Account(
+        world.new_id(now, card.id), card.id, origin, expire_time,
+        entity=entity, create_time=now, is_new=True,
+    )  # fmt: skip
     decision.new_accounts.append((card, account))
     return account
 
@@ -194,8 +204,13 @@ def validity(
 def _program_end(program: Program, first: date) -> date | None:
     if program.valid_until is not None:
         return date.fromisoformat(program.valid_until)
-    if program.validity_months is not None:
-        return calendar.add_months(first, program.validity_months)
-    if program.validity_days is not None:
-        return calendar.add_days(first, program.validity_days)
+    try:
+        if program.validity_months is not None:
+            return calendar.add_months(first, program.validity_months)
+        if program.validity_days is not None:
+            return calendar.add_days(first, program.validity_days)
+    except calendar.CalendarError as error:
+        raise InvalidField(
+            "valid_from", "Is so late that the card's last day is in no calendar."
+        ) from error
     return None

@@ -122,11 +122,13 @@ def redeem_many(world: World, envelope: Envelope, command: RedeemGiftCards, now:
         rules.require_valid(card, now)
     for card in cards:
         rules.require_unit(card.unit, command.amount)
+    for card in cards:
         rules.require_not_held_by_other(card, caller, now)
     amount = command.amount.minor_units
     approved = _approve(sum(card.available(now) for card in cards), amount, command.allow_partial)
     decision = Decision(unit=command.amount.unit, requested=amount, approved=approved)
     plan: list[dict[str, object]] = []
+    spent: set[str] = set()
     left = approved
     for card in _in_order(cards, command.order, now):
         part = min(left, card.available(now))
@@ -138,9 +140,10 @@ def redeem_many(world: World, envelope: Envelope, command: RedeemGiftCards, now:
         for account, share in rules.allocate(card, part, now):
             decision.move_out(account, clearing(envelope.location.id), share, Movement.REDEEMED)
         rules.forget_pin_failures(decision, card)
-        decision.cards.append(card)
+        spent.add(card.id)
         left -= part
         plan.append({"card_id": card.id, "amount": part, "why": _why(card, command.order)})
+    decision.cards = [card for card in cards if card.id in spent]
     decision.extras = {"plan": plan}
     return decision
 

@@ -4,21 +4,20 @@ from server.domain import rules
 from server.domain.commands import Envelope, TransferBalance
 from server.domain.decision import BREAKAGE, IN_TRANSIT, Decision, release_expired
 from server.domain.errors import Refused
-from server.domain.model import Card, CardState, HoldState, Movement
+from server.domain.model import Card, CardState, Movement
 from server.domain.world import World
 
 
-def require_target(source: Card, target: Card, amount: int, now: int) -> None:
-    """Whether a card may take that much of another's value."""
-    if target.id == source.id:
+def require_two(source: Card, target: Card) -> None:
+    if target is source:
         raise Refused("SAME_CARD")
-    rules.require_active(target)
-    rules.require_valid(target, now)
+
+
+def require_same_unit(source: Card, target: Card) -> None:
     if target.unit != source.unit:
         raise Refused(
             "CURRENCY_MISMATCH", card_currency=target.unit, requested_currency=source.unit
         )
-    rules.require_room(target, amount, now)
 
 
 def move_between(
@@ -32,7 +31,9 @@ def move_between(
     decision.cards.append(target)
     release_expired(decision, target, now)
     for account, part in rules.allocate(source, amount, now):
-        twin = rules.account_for(world, decision, target, account.origin, account.expire_time, now)
+        twin = rules.account_for(
+            world, decision, target, account.origin, account.expire_time, account.entity, now
+        )
         decision.move_out(account, IN_TRANSIT, part, Movement.TRANSFERRED)
         decision.move_in(twin, IN_TRANSIT, part, Movement.TRANSFERRED)
 
@@ -45,18 +46,22 @@ def transfer(world: World, envelope: Envelope, command: TransferBalance, now: in
     caller = envelope.caller
     source = world.card(caller, command.source)
     target = world.card(caller, command.target)
+    require_two(source, target)
     rules.require_pin(world, source, envelope.pins, command.source, now)
     rules.require_state(source, CardState.ACTIVE, CardState.LOCKED)
+    rules.require_active(target)
     rules.require_valid(source, now)
+    rules.require_valid(target, now)
     available = source.available(now)
     amount = available
     if command.amount is not None:
         rules.require_unit(source.unit, command.amount)
         amount = command.amount.minor_units
-    require_target(source, target, amount, now)
+    require_same_unit(source, target)
     rules.require_not_held_by_other(source, caller, now)
-    if command.close_source and any(h.state_at(now) is HoldState.OPEN for h in source.holds):
-        raise Refused("OPEN_HOLDS")
+    if command.close_source:
+        rules.require_no_open_holds(source, now)
+    rules.require_room(target, amount, now)
     if amount > available:
         raise Refused(
             "INSUFFICIENT_FUNDS", available_minor_units=available, requested_minor_units=amount

@@ -70,8 +70,16 @@ class BatchProcessor:
             self._last_time = loading.last_commit_time(connection)
         for card in world.cards.values():
             self._last_time = max(self._last_time, card.update_time)
+        for record in world.records_by_id.values():
+            self._last_time = max(self._last_time, record.decided_time)
         changes = Changes()
         outcomes = [self._answer(world, changes, request) for request in requests]
+        rejected = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
+        if rejected:
+            found = self._look_again(connection, world, [requests[n] for n in rejected])
+            for n in rejected:
+                if requests[n].key in found:
+                    outcomes[n] = _replay(found[requests[n].key], requests[n], changes)
         self._write(connection, changes)
         return outcomes, not changes.is_empty()
 
@@ -109,6 +117,20 @@ class BatchProcessor:
         if decision.tombstone is not None:
             self._bury(world, changes, request, decision.tombstone, now)
         return Answer(record, replayed=False)
+
+    def _look_again(
+        self, connection: Connection, world: World, rejected: Sequence[Request]
+    ) -> dict[bytes, Record]:
+        """Finds those of the rejected that another process has carried out meanwhile.
+
+        A rejection writes nothing, so the unique key of requests does not stand in its way: what
+        the first sending did (the code is taken, the card has changed) would be held against its
+        own retry.
+        """
+        keys = {request.key for request in rejected} - world.records.keys()
+        cells = sorted({request.envelope.caller.cell for request in rejected})
+        records = loading.load_records(connection, "request_key", list(keys), cells)
+        return {record.request_key: record for record in records}
 
     def _bury(
         self, world: World, changes: Changes, request: Request, request_id: str, now: int
@@ -249,12 +271,12 @@ def _replay(existing: Record, request: Request, changes: Changes) -> Decided:
     """The first answer again; a request id that was used for something else is refused."""
     looking = isinstance(request.envelope.command, LookupRequest)
     sealed = existing.state is TransactionState.SEALED
-    if not looking and sealed:
-        return Rejected(existing.refusal_reason, transaction=existing.id)
-    if not looking and existing.fingerprint != request.fingerprint:
+    if not (looking or sealed) and existing.fingerprint != request.fingerprint:
         return Rejected("REQUEST_ID_REUSED", transaction=existing.id)
     if existing.id not in changes.digests:
         changes.replayed.append(existing)
+    if sealed and not looking:
+        return Rejected(existing.refusal_reason, transaction=existing.id)
     return Answer(existing, replayed=True)
 
 

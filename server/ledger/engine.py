@@ -51,11 +51,15 @@ INTERNAL: Final = Failure("INTERNAL")
 
 @dataclass(slots=True)
 class Batch:
-    """Commands on their way to one COMMIT; `outcomes` must not be shown before it."""
+    """Commands on their way to one COMMIT; `outcomes` must not be shown before it.
+
+    `connection` is the one whose open transaction holds what `writes` says was written.
+    """
 
     envelopes: Sequence[Envelope]
     tokens: Sequence[Any]
     outcomes: list[Outcome] | None = None
+    connection: Connection | None = None
     writes: bool = False
     error: Exception | None = None
 
@@ -114,10 +118,17 @@ class Ledger:
         queue.append((envelope, token))
 
     def take(self) -> Batch | None:
-        """The next batch, urgent commands first; None when nothing waits."""
+        """The next batch, urgent commands first; None when nothing waits.
+
+        A quarter is left to the others, so that a flood of look-ups does not stop the tills.
+        """
+        kept_free = min(len(self._ordinary), self._batch_limit // 4)
         taken: list[tuple[Envelope, Any]] = []
-        for queue in (self._urgent, self._ordinary):
-            while queue and len(taken) < self._batch_limit:
+        for queue, limit in (
+            (self._urgent, self._batch_limit - kept_free),
+            (self._ordinary, self._batch_limit),
+        ):
+            while queue and len(taken) < limit:
                 taken.append(queue.popleft())
         if not taken:
             return None
@@ -136,36 +147,35 @@ class Ledger:
 
     def prepare(self, batch: Batch) -> None:
         """Loads, decides and writes a batch, all but the COMMIT.  Never raises."""
-        if self._failed:
+        connection = None if self._failed else self._writable_connection()
+        if connection is None:
             batch.outcomes = [UNAVAILABLE] * len(batch.envelopes)
             return
         try:
-            connection = self._writable_connection()
             outcomes, batch.writes = self._processor.run(connection, batch.envelopes)
-            batch.outcomes = list(outcomes)
+            batch.outcomes, batch.connection = list(outcomes), connection
         except Exception as error:  # noqa: BLE001 - kept, and logged by who answers for it
             batch.error = error
             self._roll_back()
 
     def complete(self, batch: Batch) -> list[Outcome]:
-        """Commits, or runs a spoiled batch again in halves, and answers for each command."""
+        """Commits, or runs a spoiled batch again in halves, and answers for each command.
+
+        What was written is committed on the connection that wrote it, or its outcome is unknown.
+        """
         if batch.error is not None:
             return self._run_again(batch.envelopes, batch.error, 1)
         assert batch.outcomes is not None
-        if self._failed:
-            return [UNAVAILABLE] * len(batch.envelopes)
+        if not batch.writes:
+            self._roll_back()
+            return batch.outcomes
+        assert batch.connection is not None
         try:
-            if batch.writes:
-                commit(self._writable_connection())
-            else:
-                self._writable_connection().rollback()
+            commit(batch.connection)
         except UnknownOutcomeError:
             logger.exception("the outcome of a commit is unknown")
             self._after_unknown()
             return [OUTCOME_UNKNOWN] * len(batch.envelopes)
-        except Exception:
-            logger.exception("a batch that wrote nothing could not be ended")
-            self._discard_connection()
         return batch.outcomes
 
     def _run_again(
@@ -193,13 +203,17 @@ class Ledger:
 
     # The connection
 
-    def _writable_connection(self) -> Connection:
+    def _writable_connection(self) -> Connection | None:
+        """The one connection that writes; None when the database cannot be reached."""
         if self._connection is None:
-            self._connection = self._database.connect_writer()
+            try:
+                self._connection = self._database.connect_writer()
+            except Exception:
+                logger.exception("the database cannot be reached")
         return self._connection
 
     def _roll_back(self) -> None:
-        """Undoes a batch that did not reach COMMIT; a connection in doubt is thrown away."""
+        """Ends a batch without COMMIT; a connection in doubt is thrown away."""
         if self._connection is None:
             return
         try:

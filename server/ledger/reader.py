@@ -25,12 +25,14 @@ Query = Callable[[Connection], Any]
 class CardQuery:
     """One card as its merchant may see it; unknown and foreign cards answer alike.
 
-    `hashes` are the code's keyed hashes under every key, when it is asked for by code.
+    `hashes` are the code's keyed hashes under every key, when it is asked for by code.  A
+    customer's points are no gift card, and found only where `or_wallet` says so.
     """
 
     caller: Caller
     ref: CardRef
     hashes: tuple[str, ...] = ()
+    or_wallet: bool = False
 
 
 class Reader:
@@ -85,6 +87,6 @@ def _find_cards(connection: Connection, queries: Sequence[CardQuery]) -> list[Ca
             query.caller.merchant_id,
             query.caller.book,
         )
-        shown = card is not None and mine and not card.is_wallet
+        shown = card is not None and mine and (query.or_wallet or not card.is_wallet)
         found.append(card if card is not None and shown else Rejected("GIFT_CARD_NOT_FOUND"))
     return found

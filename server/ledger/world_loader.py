@@ -127,13 +127,13 @@ class WorldLoader:
         # Where a hold belongs never changes, so that may be read before the card is locked;
         # what became of the hold may not.
         hold_ids = sorted(wanted.holds)
-        ids |= {hold.card_id for hold in loading.load_holds(connection, "id", hold_ids, cells)}
+        ids |= {hold.card_id for hold in loading.load_holds(connection, hold_ids, cells)}
         world.cards = loading.load_cards(connection, sorted(ids), cells, lock=True)
         for card in world.cards.values():
             for hold in card.holds:
                 world.holds[hold.id] = hold
         ended = [hold_id for hold_id in hold_ids if hold_id not in world.holds]
-        for hold in loading.load_holds(connection, "id", ended, cells):
+        for hold in loading.load_holds(connection, ended, cells):
             world.holds[hold.id] = hold
 
     def _load_followers(

@@ -6,6 +6,7 @@ each would cost more than deciding a redemption.
 """
 
 import asyncio
+import contextlib
 import time
 from typing import IO, Protocol
 
@@ -63,5 +64,7 @@ class AccessLog:
             self._timer = None
         if self._stream is not None and self._lines:
             lines, self._lines = self._lines, []
-            self._stream.write("".join(lines).encode())
-            self._stream.flush()
+            # Nobody to read the log is no reason to fail a call that was decided.
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write("".join(lines).encode())
+                self._stream.flush()

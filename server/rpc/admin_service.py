@@ -69,7 +69,10 @@ _CLIENT_TERMS: Final[dict[str, tuple[str, Callable[[v1.ApiClient], Any]]]] = {
     ),
     "scopes": ("scopes", _scopes),
     "location": ("location_code", _location_code),
-    "state": ("state", lambda c: fields.known_enum(c.state, range(3), "api_client.state")),
+    "state": (
+        "state",
+        lambda c: fields.known_enum(c.state, v1.ApiClient.State, "api_client.state"),
+    ),
 }
 
 
@@ -260,6 +263,7 @@ class AdminService:
         terms = _client_terms(setup.required(request, "api_client"), list(_CLIENT_TERMS))
         terms.setdefault("state", administration.ENABLED)
         _reach_merchant(call, merchant_id)
+        _require_own_store(call, terms["location_code"])
         name = _client_name(merchant_id, client_id)
         command = setup.administer("api_client", "create", name, terms)
 
@@ -293,6 +297,8 @@ class AdminService:
 
         async def plan() -> Effect:
             found = await self._bridge.read(read)
+            _require_own_store(call, found.client.location_code)
+            _require_own_store(call, terms.get("location_code", found.client.location_code))
             held = call.principal.scopes
             return access.update_client(found.owner, found.client, terms, etag, held, self._clock())
 
@@ -345,6 +351,7 @@ class AdminService:
         async def plan() -> Effect:
             nonlocal secret
             found, taken = await self._bridge.read(read)
+            _require_own_store(call, found.client.location_code)
             now = self._clock()
             credential = Credential(
                 new_id(now), merchant_id, client_id, revoke_time=None, create_time=now, **terms
@@ -378,6 +385,7 @@ class AdminService:
         async def plan() -> Effect:
             nonlocal secret
             found, old = await self._bridge.read(lambda connection: _credential(connection, ids))
+            _require_own_store(call, found.client.location_code)
             given = _password(password, old.kind, "password")
             now = self._clock()
             new = Credential(
@@ -410,6 +418,7 @@ class AdminService:
             found, credential = await self._bridge.read(
                 lambda connection: _credential(connection, ids)
             )
+            _require_own_store(call, found.client.location_code)
             return access.revoke_credential(
                 found.owner, credential, found.client, call.principal.scopes, self._clock()
             )
@@ -506,6 +515,14 @@ def _reach_client(call: Call, merchant_id: str, client_id: str) -> None:
 def _reach_credential(call: Call, ids: tuple[str, ...]) -> None:
     if not _may_reach(call, ids[0]):
         raise Rejected("CREDENTIAL_NOT_FOUND")
+
+
+def _require_own_store(call: Call, location_code: str) -> None:
+    """Who is bound to a location administers the clients of that one only: nobody gives a reach
+    that they do not have."""
+    bound = call.principal.location_code
+    if bound and location_code != bound:
+        raise Rejected("LOCATION_FORBIDDEN", location=f"locations/{bound}")
 
 
 def _existing_owner(connection: Any, merchant_id: str) -> Owner:

@@ -9,6 +9,7 @@ A caller that has gone away changes nothing: its future is simply no longer wait
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,18 +19,21 @@ from server.domain.commands import Envelope
 from server.domain.errors import DomainError, Rejected
 from server.domain.model import Card
 from server.ledger.batch import Answer
-from server.ledger.engine import Batch, Failure, Ledger, Outcome
+from server.ledger.engine import OUTCOME_UNKNOWN, Batch, Failure, Ledger, Outcome
 from server.ledger.reader import CardQuery, Query, Reader
 
 Value = TypeVar("Value")
+
+logger = logging.getLogger("giftcard.bridge")
 
 _READS_WAITING_MAX = 4000
 
 #: How long a batch rests after the one before, in units of what that one took.  Under load most
 #: of a batch's cost is the same for two commands and for fifty, and the loop has other work to do
-#: meanwhile; after a quiet moment the rest is over and nobody waits.
-_REST = 2.0
-_REST_SECONDS_MAX = 0.006
+#: meanwhile.  After a quiet moment the rest is over; a batch of one needs none: whoever was alone
+#: just now has nobody to wait for.
+_REST = 8.0
+_REST_SECONDS_MAX = 0.012
 
 
 class _Pace:
@@ -52,9 +56,10 @@ class _Pace:
         self._began = self._loop.time()
         self._start()
 
-    def done(self, more: bool) -> None:
+    def done(self, size: int, *, more: bool) -> None:
         now = self._loop.time()
-        self._ready = now + min(_REST * (now - self._began), _REST_SECONDS_MAX)
+        rest = min(_REST * (now - self._began), _REST_SECONDS_MAX) if size > 1 else 0.0
+        self._ready = now + rest
         self.busy = False
         if more:
             self.wake()
@@ -116,7 +121,7 @@ class Bridge:
     def _start_batch(self) -> None:
         batch = self._ledger.take()
         if batch is None:
-            self._writing.done(more=False)
+            self._writing.done(0, more=False)
             return
         if self._on_loop:
             self._ledger.prepare(batch)
@@ -131,10 +136,16 @@ class Bridge:
         return self._ledger.complete(batch)
 
     def _end_batch(self, batch: Batch, outcomes: "asyncio.Future[list[Outcome]]") -> None:
-        for future, outcome in zip(batch.tokens, outcomes.result(), strict=True):
+        answers: list[Outcome] = [OUTCOME_UNKNOWN] * len(batch.tokens)
+        try:
+            answers = outcomes.result()
+        except Exception:
+            # Nobody may wait for ever, nor the queue stand still, because of our own mistake.
+            logger.exception("a batch broke off: its outcome is unknown")
+        for future, outcome in zip(batch.tokens, answers, strict=True):
             if not future.done():
                 future.set_result(outcome)
-        self._writing.done(more=self._ledger.queued > 0)
+        self._writing.done(len(batch.tokens), more=self._ledger.queued > 0)
 
     async def card(self, query: CardQuery) -> Card:
         """One card; look-ups that wait together are read together."""
@@ -161,7 +172,7 @@ class Bridge:
         for (_, future), answer in zip(lookups, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
-        self._looking_up.done(more=bool(self._lookups))
+        self._looking_up.done(len(lookups), more=bool(self._lookups))
 
     async def read(self, query: Callable[..., Value]) -> Value:
         """Runs a function on a snapshot, beside the loop."""
@@ -177,7 +188,7 @@ class Bridge:
         late = [future for future, since in self._waiting.items() if since < limit]
         for future in late:
             if not future.done():
-                future.set_result(Failure("OUTCOME_UNKNOWN"))
+                future.set_result(OUTCOME_UNKNOWN)
         return len(late)
 
 

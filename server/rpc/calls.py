@@ -109,18 +109,16 @@ class Edge:
         return handle
 
     async def _admit(self, context: Any, rpc: Rpc) -> Call:
-        authorization = book_name = None
-        for key, value in context.invocation_metadata():
-            if key == "authorization":
-                authorization = value
-            elif key == "giftcard-book":
-                book_name = value
-        principal = await self._directory.principal(authorization)
+        metadata = context.invocation_metadata()
+        authorization, several = _only(metadata, "authorization")
+        # Of two credentials a proxy may have checked the other one.
+        principal = await self._directory.principal(None if several else authorization)
         if rpc.scopes and not rpc.scopes & principal.scopes:
             raise Rejected("SCOPE_MISSING", scope=" or ".join(sorted(rpc.scopes)))
+        book_name, several = _only(metadata, "giftcard-book")
         book = Book.LIVE if book_name is None else _BOOKS.get(str(book_name))
-        if book is None:
-            raise InvalidField("giftcard-book", "The metadata must be live or training.")
+        if book is None or several:
+            raise InvalidField("giftcard-book", "The metadata must be live or training, once.")
         left = context.time_remaining()
         if left is not None and left < _TIME_LEFT_MIN_SECONDS:
             raise Rejected("DEADLINE_TOO_SHORT")
@@ -141,6 +139,12 @@ class Edge:
             return rpc.request.FromString(data)
         except DecodeError as error:
             raise InvalidField("", "The message is not a valid encoding of its type.") from error
+
+
+def _only(metadata: Iterable[tuple[str, Any]], wanted: str) -> tuple[Any, bool]:
+    """The value of a key, None where there is none; and whether there are more."""
+    found = [value for key, value in metadata if key == wanted]
+    return found[0] if found else None, len(found) > 1
 
 
 def _status(error: Exception, path: str, now: int) -> status_pb2.Status:
@@ -168,11 +172,16 @@ def _reason(status: status_pb2.Status) -> str:
 class UnknownMethods(grpc.GenericRpcHandler):
     """Answers what nobody serves, with an ErrorInfo like every other error.  Register it last."""
 
+    def __init__(self, access_log: AccessLog) -> None:
+        self._access_log = access_log
+
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         async def refuse(data: bytes, context: Any) -> Any:
             status = errors.status_of_reason("UNIMPLEMENTED")
+            # The name that was called is a stranger's text.
+            self._access_log.write("", "UNIMPLEMENTED", "UNIMPLEMENTED", time.perf_counter(), None)
             await context.abort_with_status(rpc_status.to_status(status))
 
         return grpc.unary_unary_rpc_method_handler(refuse)

@@ -1,5 +1,6 @@
 """The methods of GiftCardService that change nothing: get, look up, list."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from giftcard import v1
 from server.domain import commands as c
 from server.domain.errors import InvalidField, Rejected
 from server.domain.model import Card
-from server.domain.record import CardView
+from server.domain.record import CardView, Record
 from server.ledger.reader import CardQuery
 from server.rpc import fields, parse, render
 from server.rpc.bridge import Bridge
@@ -58,14 +59,14 @@ class CardReads:
     async def _get(self, request: v1.GetGiftCardRequest, call: Call) -> v1.GiftCard:
         card_id = fields.opaque_name(request.name, "giftCards", "name")
         card = await self._bridge.card(CardQuery(call.caller, c.CardRef(id=card_id)))
-        return render.card_now(card, self._clock())
+        return v1.GiftCard(**render.card_now(card, self._clock()))
 
     async def _lookup(
         self, request: v1.LookupGiftCardRequest, call: Call
     ) -> v1.LookupGiftCardResponse:
         card, checked = await self.find(request, call, pin_for_name=True)
-        message = render.card_message(checked) if checked else render.card_now(card, self._clock())
-        return v1.LookupGiftCardResponse(gift_card=message)
+        shown = render.card_fields(checked) if checked else render.card_now(card, self._clock())
+        return v1.LookupGiftCardResponse(gift_card=shown)
 
     async def find(
         self,
@@ -118,10 +119,10 @@ class CardReads:
         program = (
             fields.chosen_name(request.program, "programs", "program") if request.program else None
         )
-        state = fields.known_enum(request.state, range(6), "state") or None
+        state = fields.known_enum(request.state, v1.GiftCard.State, "state") or None
         batch = fields.text(request.batch, "batch") or None
         reference = fields.text(request.external_reference, "external_reference") or None
-        last_four = fields.text(request.code_last_four, "code_last_four", limit=4) or None
+        last_four = fields.text(request.code_last_four, "code_last_four", limit=4).upper() or None
         caller = call.caller
         cards = await self._bridge.read(
             lambda connection: queries.cards_page(
@@ -154,13 +155,13 @@ class CardReads:
         )
         if found is None:
             raise Rejected("HOLD_NOT_FOUND")
-        return render.hold_now(found, caller.merchant_id, self._clock())
+        return v1.Hold(**render.hold_now(found, caller.merchant_id, self._clock()))
 
     async def _list_holds(self, request: v1.ListHoldsRequest, call: Call) -> v1.ListHoldsResponse:
         size = fields.page_size(request.page_size)
         after = self._pages.read(request, call)
         card_id = await self._owner_id(request, call)
-        state = fields.known_enum(request.state, range(5), "state") or None
+        state = fields.known_enum(request.state, v1.Hold.State, "state") or None
         caller, now = call.caller, self._clock()
         holds = await self._bridge.read(
             lambda connection: queries.holds_page(
@@ -200,16 +201,29 @@ class CardReads:
         self, request: v1.GetTransactionRequest, call: Call
     ) -> v1.Transaction:
         name = fields.opaque_name(request.name, "transactions", "name")
+        return v1.Transaction(**render.described_transaction(await self._described(name, call)))
+
+    async def _described(self, transaction_id: str, call: Call) -> queries.Described:
         caller = call.caller
         place = (caller.merchant_id, int(caller.book), caller.cell)
         found = await self._bridge.read(
             lambda connection: queries.described(
-                connection, [queries.transaction(connection, *place, name)]
+                connection, [queries.transaction(connection, *place, transaction_id)]
             )
         )
         if not found:
             raise Rejected("TRANSACTION_NOT_FOUND")
-        return render.described_transaction(found[0])
+        return found[0]
+
+    async def found(self, record: Record, call: Call) -> v1.LookupTransactionResponse:
+        """What became of a request, and of its cards since then."""
+        described = await self._described(record.id, call)
+        asked = (
+            CardQuery(call.caller, c.CardRef(id=view.id), or_wallet=True)
+            for view in record.result.cards
+        )
+        cards = await asyncio.gather(*map(self._bridge.card, asked))
+        return render.lookup(described, cards, self._clock())
 
     async def _list_transactions(
         self, request: v1.ListTransactionsRequest, call: Call
@@ -223,10 +237,10 @@ class CardReads:
             else None
         )
         receipt = fields.text(request.receipt, "receipt") or None
-        start = fields.optional_instant(
-            request.start_time, request.HasField("start_time"), "start_time"
+        start, end = fields.period(
+            request.start_time if request.HasField("start_time") else None,
+            request.end_time if request.HasField("end_time") else None,
         )
-        end = fields.optional_instant(request.end_time, request.HasField("end_time"), "end_time")
         caller = call.caller
         found = await self._bridge.read(
             lambda connection: queries.described(

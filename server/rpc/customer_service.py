@@ -85,7 +85,7 @@ def _authorize(request: v1.AuthorizePointsRequest) -> c.Command:
 
 
 def _resource(answered: render.Answered) -> v1.Customer:
-    return render.customer_message(answered.record.result.cards[0])
+    return v1.Customer(**render.customer_fields(answered.record.result.cards[0]))
 
 
 def _earned(answered: render.Answered) -> v1.EarnPointsResponse:
@@ -156,7 +156,7 @@ class CustomerService:
 
     async def _get(self, request: v1.GetCustomerRequest, call: Call) -> v1.Customer:
         found = await find_customer(self._bridge, call.caller, _name(request.name, "name"))
-        return render.customer_now(found, self._clock())
+        return v1.Customer(**render.customer_now(found, self._clock()))
 
     async def _list(self, request: v1.ListCustomersRequest, call: Call) -> v1.ListCustomersResponse:
         size = fields.page_size(request.page_size)

@@ -6,7 +6,7 @@ Only what can be said of the field alone is checked here; what needs a card is t
 
 import re
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from giftcard.v1 import CallContext, Money, Program
 from google.protobuf import duration_pb2, timestamp_pb2
@@ -129,6 +129,11 @@ def optional_date(value: date_pb2.Date, present: bool, field: str) -> str | None
         raise InvalidField(field, "Must be a whole calendar date from 1970 to 9999.") from error
 
 
+def customer(value: str, field: str) -> str:
+    """The merchant's own number in the name of a customer, or empty."""
+    return chosen_name(value, "customers", field) if value else ""
+
+
 def ordered_dates(first: str | None, last: str | None, field: str) -> None:
     if first is not None and last is not None and last < first:
         raise InvalidField(field, "Must not be before valid_from.")
@@ -141,6 +146,17 @@ def optional_instant(value: timestamp_pb2.Timestamp, present: bool, field: str) 
     if not 0 <= value.seconds <= 253402300799 or not 0 <= value.nanos <= 999_999_999:
         raise InvalidField(field, "Must be an instant from 1970 to 9999.")
     return value.seconds * 1_000_000 + value.nanos // 1000
+
+
+def period(
+    start: timestamp_pb2.Timestamp | None, end: timestamp_pb2.Timestamp | None
+) -> tuple[int | None, int | None]:
+    """From `start_time` to before `end_time`, either of which may be absent."""
+    first = None if start is None else optional_instant(start, True, "start_time")
+    last = None if end is None else optional_instant(end, True, "end_time")
+    if first is not None and last is not None and last <= first:
+        raise InvalidField("end_time", "Must be after start_time.")
+    return first, last
 
 
 def optional_seconds(
@@ -191,8 +207,9 @@ def code_format(value: Program.CodeFormat, field: str) -> codes.CodeFormat:
     return made
 
 
-def known_enum(value: int, known: range, field: str) -> int:
-    if value not in known:
+def known_enum(value: int, kind: Any, field: str) -> int:
+    """A value of the contract's enum `kind`, the unspecified one included."""
+    if value not in kind.values():
         raise InvalidField(field, "Is not a known value.")
     return value
 

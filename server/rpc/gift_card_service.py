@@ -10,7 +10,7 @@ from giftcard import v1
 from server.certificate import Studio
 from server.domain import code as codes
 from server.domain import commands as c
-from server.domain.errors import InvalidField, Rejected
+from server.domain.errors import Rejected
 from server.domain.record import Record
 from server.ledger.batch import Answer
 from server.rpc import fields, parse, render
@@ -25,7 +25,6 @@ from server.rpc.reservations import Reservations
 from server.rpc.sealed_codes import code_format, code_material, open_code
 from server.secrets import SecretKeys, new_id
 from server.storage import directory as stored
-from server.storage import queries
 
 SERVICE: Final = "giftcard.v1.GiftCardService"
 
@@ -143,8 +142,6 @@ class GiftCardService:
         if command.points and "REDEEM" not in call.principal.scopes:
             raise Rejected("SCOPE_MISSING", scope="REDEEM")
         program = await self._directory.program(call.caller.merchant_id, command.program)
-        if program.pin_required and not request.pin:
-            raise InvalidField("pin", "Is required by the program.")
         pin = fields.pin(request.pin, "pin") if request.pin else None
         for attempt in range(1, _GENERATED_CODE_TRIES + 1):
             wanted = command.code_format or code_format(program)
@@ -193,10 +190,7 @@ class GiftCardService:
         self, request: v1.LookupTransactionRequest, call: Call
     ) -> v1.LookupTransactionResponse:
         envelope = await self._intaker.envelope(request, call, c.LookupRequest(request.seal))
-        answer = await self._bridge.decide(envelope)
-        record = answer.record
+        record = (await self._bridge.decide(envelope)).record
         if record is None:
-            return render.lookup(None)
-        # What became of it since stands beside it.
-        found = await self._bridge.read(lambda connection: queries.described(connection, [record]))
-        return render.lookup(found[0])
+            return v1.LookupTransactionResponse(state=v1.LookupTransactionResponse.NOT_SEEN)
+        return await self._reads.found(record, call)

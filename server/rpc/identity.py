@@ -4,6 +4,7 @@ Looked-up credentials, locations and programs are kept for a moment.  That momen
 revoked credential can still be used, so it is short.
 """
 
+import asyncio
 import base64
 import binascii
 import time
@@ -15,7 +16,7 @@ from server.domain.commands import Location
 from server.domain.errors import Rejected
 from server.domain.model import Program
 from server.rpc.bridge import Bridge
-from server.secrets import token_hash
+from server.secrets import PasswordVerifier, token_hash
 from server.storage import directory
 from server.storage.directory import Principal
 
@@ -23,6 +24,8 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _TOKEN_LENGTH_MAX = 512
+#: Passwords that may wait for their slow hash: some two seconds' worth.
+_PASSWORDS_WAITING_MAX = 100
 
 
 class _Shortly(Generic[Key, Value]):
@@ -60,14 +63,15 @@ class Directory:
         bridge: Bridge,
         *,
         clock: Callable[[], int],
-        check_password: Callable[[str, str | None], Awaitable[bool]],
+        passwords: PasswordVerifier,
         remember_seconds: float = 2.0,
         operators: Mapping[bytes, Principal] = MappingProxyType({}),
     ) -> None:
         self._operators = operators
         self._bridge = bridge
         self._clock = clock
-        self._check_password = check_password
+        self._passwords = passwords
+        self._passwords_waiting = 0
         self._principals: _Shortly[bytes, Principal | None] = _Shortly(
             remember_seconds, misses=True
         )
@@ -80,7 +84,8 @@ class Directory:
         )
 
     async def principal(self, authorization: str | bytes | None) -> Principal:
-        """Raises Rejected UNAUTHENTICATED, in one way for everything that can be wrong."""
+        """Raises Rejected UNAUTHENTICATED, in one way for everything that can be wrong, or
+        OVERLOADED."""
         scheme, _, secret = str(authorization or "").partition(" ")
         if not secret or len(secret) > _TOKEN_LENGTH_MAX:
             raise Rejected("UNAUTHENTICATED")
@@ -113,7 +118,20 @@ class Directory:
             login, lambda: self._bridge.read(lambda c: directory.principal_of_login(c, login))
         )
         stored = found.password_hash if found is not None else None
-        return found if await self._check_password(password, stored) else None
+        return found if await self._fits(password, stored) else None
+
+    async def _fits(self, password: str, stored: str | None) -> bool:
+        """A till that calls again does not wait behind whoever tries passwords out."""
+        known = self._passwords.remembered_answer(password, stored)
+        if known is not None:
+            return known
+        if self._passwords_waiting >= _PASSWORDS_WAITING_MAX:
+            raise Rejected("OVERLOADED", retry_after_milliseconds=1000)
+        self._passwords_waiting += 1
+        try:
+            return await asyncio.to_thread(self._passwords.verify_password, password, stored)
+        finally:
+            self._passwords_waiting -= 1
 
     async def location(self, merchant_id: str, code: str) -> Location:
         found = await self._locations.get(

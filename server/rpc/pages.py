@@ -7,6 +7,7 @@ one are refused rather than answered with a wrong page.
 
 import base64
 import binascii
+import hmac
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ class PageTokens:
             key = raw[_DIGEST_BYTES:].decode("ascii")
         except (binascii.Error, UnicodeError, ValueError) as error:
             raise Rejected("PAGE_TOKEN_INVALID") from error
-        if raw[:_DIGEST_BYTES] != self._digest(request, call, key):
+        if not hmac.compare_digest(raw[:_DIGEST_BYTES], self._digest(request, call, key)):
             raise Rejected("PAGE_TOKEN_INVALID")
         return key
 

@@ -70,6 +70,13 @@ class Intake:
             self.aliases[stable] = tuple(other.hex() for other in others)
         return stable
 
+    def new_pin(self, value: str, request_id: str, field: str) -> str:
+        """What stands in the command for the PIN that it sets; empty where it sets none."""
+        if not value:
+            return ""
+        pin = fields.pin(value, field)
+        return self._keys.new_pin_mark(self._caller.merchant_id, request_id, pin).hex()
+
 
 def _policy(request: v1.CreateGiftCardRequest | v1.IssueGiftCardRequest) -> c.Policy:
     valid_from = fields.optional_date(
@@ -90,14 +97,10 @@ def _policy(request: v1.CreateGiftCardRequest | v1.IssueGiftCardRequest) -> c.Po
         request.return_allowed if request.HasField("return_allowed") else None,
         request.partial_redeem_allowed if request.HasField("partial_redeem_allowed") else None,
         fields.text(request.batch, "batch"),
-        _customer(request.customer, "customer"),
+        fields.customer(request.customer, "customer"),
         fields.text(request.external_reference, "external_reference"),
         fields.labels(dict(request.labels), "labels"),
     )
-
-
-def _customer(value: str, field: str) -> str:
-    return fields.chosen_name(value, "customers", field) if value else ""
 
 
 def _new_card_terms(
@@ -124,6 +127,7 @@ def create(request: v1.CreateGiftCardRequest, intake: Intake) -> c.Command:
         intake.code(request.code, "code") if request.code else "",
         _policy(request),
         **_new_card_terms(request),
+        new_pin=intake.new_pin(request.pin, request.request_id, "pin"),
     )
 
 
@@ -148,6 +152,7 @@ def issue(request: v1.IssueGiftCardRequest, intake: Intake) -> c.Command:
         ),
         **_new_card_terms(request),
         points=points,
+        new_pin=intake.new_pin(request.pin, request.request_id, "pin"),
     )
 
 
@@ -331,7 +336,7 @@ def update(request: v1.UpdateGiftCardRequest, intake: Intake) -> c.Command:
         if path not in UPDATABLE and path != "pin":
             raise InvalidField(
                 "update_mask",
-                f"{path[:64]} cannot be updated. It may name: {', '.join(UPDATABLE)}.",
+                f"{path[:64]} cannot be updated. It may name: {', '.join(UPDATABLE)}, pin.",
             )
     if not paths:
         raise InvalidField("update_mask", "Names nothing to update.")
@@ -353,9 +358,16 @@ def update(request: v1.UpdateGiftCardRequest, intake: Intake) -> c.Command:
         card.return_allowed if card.HasField("return_allowed") else None,
         card.partial_redeem_allowed if card.HasField("partial_redeem_allowed") else None,
         fields.text(card.batch, "gift_card.batch"),
-        _customer(card.customer, "gift_card.customer"),
+        fields.customer(card.customer, "gift_card.customer"),
         fields.text(card.external_reference, "gift_card.external_reference"),
         fields.labels(dict(card.labels), "gift_card.labels"),
     )
-    etag = fields.text(card.etag, "gift_card.etag")
-    return c.UpdateGiftCard(c.CardRef(id=name), tuple(sorted(set(paths))), policy, etag)
+    # What is not masked is not meant, whatever was sent along: the command does not have it.
+    meant = {path: getattr(policy, UPDATABLE[path]) for path in paths if path in UPDATABLE}
+    return c.UpdateGiftCard(
+        c.CardRef(id=name),
+        tuple(sorted(set(paths))),
+        c.Policy(**meant),
+        fields.text(card.etag, "gift_card.etag"),
+        intake.new_pin(card.pin, request.request_id, "gift_card.pin") if "pin" in paths else "",
+    )

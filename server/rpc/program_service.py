@@ -42,7 +42,7 @@ def _display_name(program: v1.Program) -> Terms:
 
 def _state(program: v1.Program) -> Terms:
     """Unspecified leaves it as it is."""
-    state = fields.known_enum(program.state, range(3), "program.state")
+    state = fields.known_enum(program.state, v1.Program.State, "program.state")
     return {"retired": state == v1.Program.RETIRED} if state else {}
 
 
@@ -293,7 +293,7 @@ class ProgramService:
     async def _list(self, request: v1.ListProgramsRequest, call: Call) -> v1.ListProgramsResponse:
         size = fields.page_size(request.page_size)
         after = self._pages.read(request, call)
-        state = fields.known_enum(request.state, range(3), "state")
+        state = fields.known_enum(request.state, v1.Program.State, "state")
         retired = state == v1.Program.RETIRED if state else None
         owner = setup.owner(call)
         programs = await self._bridge.read(

@@ -68,7 +68,7 @@ class PasswordVerifier:
     at once. Right and wrong answers are kept apart, so that guessing cannot push out the former.
     At most two Argon2id computations run at a time, whatever arrives.
 
-    Thread-safe; `verify_password` may block, so an event loop asks `remembered` first.
+    Thread-safe; `verify_password` may block, so an event loop asks `remembered_answer` first.
     """
 
     __slots__ = (
@@ -108,7 +108,7 @@ class PasswordVerifier:
 
         A stored hash that is no Argon2id hash fits no password.
         """
-        answer = self.remembered(password, stored_hash)
+        answer = self.remembered_answer(password, stored_hash)
         if answer is not None:
             return answer
         known_hash, encoded, cache_entry = self._entry(password, stored_hash)
@@ -125,21 +125,18 @@ class PasswordVerifier:
                 (self._right if answer else self._wrong).add(cache_entry, kept_until)
         return answer
 
-    def remembered(self, password: str, stored_hash: str | None) -> bool | None:
-        """What `verify_password` would answer at once; None where it would have to compute.
-
-        Never blocks, so an event loop may ask.
-        """
-        if not 1 <= len(_bytes(password)) <= PASSWORD_BYTES_MAX:
+    def remembered_answer(self, password: str, stored_hash: str | None) -> bool | None:
+        """What `verify_password` answers without any Argon2id, or None.  Never blocks for long."""
+        _, encoded, cache_entry = self._entry(password, stored_hash)
+        if not 1 <= len(encoded) <= PASSWORD_BYTES_MAX:
             return False
-        return self._remembered(self._entry(password, stored_hash)[2])
+        return self._remembered(cache_entry)
 
     def _entry(self, password: str, stored_hash: str | None) -> tuple[str, bytes, bytes]:
-        """The hash to compare with, the password's bytes, and the key of their answer."""
         encoded = _bytes(password)
         known_hash = self._unknown_user_hash if stored_hash is None else stored_hash
-        salted = f"{len(known_hash)}:{known_hash}".encode() + encoded
-        return known_hash, encoded, hmac.digest(self._cache_key, salted, "sha256")
+        message = f"{len(known_hash)}:{known_hash}".encode() + encoded
+        return known_hash, encoded, hmac.digest(self._cache_key, message, "sha256")
 
     def _remembered(self, cache_entry: bytes) -> bool | None:
         with self._lock:

@@ -51,7 +51,10 @@ def load_keys(key_file: Path | None, keys_json: str | None, *, production: bool)
         return _parse(_read_owner_only(key_file), "The key file", production=production)
     if keys_json is not None:
         return _parse(keys_json.encode(), "GIFTCARD_KEYS", production=production)
-    raise SecretsError("No keys: set GIFTCARD_KEY_FILE to a key file, or GIFTCARD_KEYS.")
+    raise SecretsError(
+        "No keys: set GIFTCARD_KEY_FILE to a key file (giftcard keys create PATH makes one), or"
+        " GIFTCARD_KEYS."
+    )
 
 
 def create_development_keys(path: Path) -> None:

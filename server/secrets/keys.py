@@ -161,6 +161,16 @@ class SecretKeys:
         message = _pin_message(card_id, pin)
         return self._current_version.to_bytes() + self._current.digest(message)
 
+    def new_pin_mark(self, merchant_id: str, request_id: str, pin: str) -> bytes:
+        """Returns what tells the PIN that a request sets from any other, for its fingerprint.
+
+        Made with the oldest version, like a code's part in it, and of no use to compare the PINs
+        of two requests.
+        """
+        return self._versions[min(self._versions)].digest(
+            _message("new-pin", merchant_id, request_id, pin)
+        )
+
     def pin_matches(self, card_id: str, pin: str, stored_hash: bytes) -> bool:
         """Tells whether a PIN is the one stored, in time that does not depend on where it differs.
 
@@ -188,6 +198,11 @@ def _code_message(merchant_id: str, book: int, normalized_code: str) -> bytes:
 def _pin_message(card_id: str, pin: str) -> bytes:
     # surrogatepass: a PIN is a stranger's text and must be merely wrong, never an exception.
     return f"pin:{len(card_id)}:{card_id}{len(pin)}:{pin}".encode("utf-8", "surrogatepass")
+
+
+def _message(*parts: str) -> bytes:
+    # A length before each part, as above.
+    return "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
 
 
 def _sealed_context(version_byte: bytes, associated_data: bytes) -> bytes:

@@ -6,7 +6,7 @@ before it, along the primary key or an index; nothing here knows what the rows m
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Table, func, select, tuple_
 
@@ -15,7 +15,8 @@ from server.storage.database import Database
 _PAGE_ROWS: Final = 500
 _KEYS_MAX: Final = 128
 
-Row = Sequence[Any]
+#: The columns that were asked for, by place or by name.
+Row: TypeAlias = Any
 Key = tuple[Any, ...]
 
 

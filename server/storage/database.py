@@ -56,8 +56,11 @@ _UNREACHABLE_ERRORS: Final = (
     pysqlite3.OperationalError,
     psycopg.OperationalError,
 )
-#: Serialization, deadlock, lock time-out, administrator's shutdown; None: the connection went.
-_LOST_RACE_STATES: Final = frozenset({"40001", "40P01", "55P03", "57P01", None})
+#: Serialization, deadlock, lock time-out; shutdown, crash and start of the server, a session that
+#: was idle for too long.  The connection went where there is no state, or one of class 08.
+_LOST_RACE_STATES: Final = frozenset({
+    "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03",
+})  # fmt: skip
 
 __all__ = [
     "Connection",
@@ -181,7 +184,11 @@ def _require_safe_sqlite(version: tuple[int, ...] = pysqlite3.sqlite_version_inf
 
 
 def _lock_file(path: Path) -> int:
-    """Holds an OS lock beside the database: a second server process must not start."""
+    """Holds an OS lock beside the database: a second server process must not start.
+
+    Beside the file itself, whatever link it was reached by: one file, one lock.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -207,6 +214,7 @@ def _sqlite_engine(url: URL, pragmas: dict[str, Any]) -> Engine:
         # The driver's own BEGIN is deferred; ours below is immediate.
         dbapi_connection.isolation_level = None
         cursor = dbapi_connection.cursor()
+        _require_sqlite_file(cursor)
         for name, value in pragmas.items():
             cursor.execute(f"PRAGMA {name}={value}")
             found = cursor.execute(f"PRAGMA {name}").fetchone()[0]
@@ -224,6 +232,17 @@ def _sqlite_engine(url: URL, pragmas: dict[str, Any]) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _require_sqlite_file(cursor: Any) -> None:
+    try:
+        cursor.execute("PRAGMA schema_version")  # reads the file's first page
+    except pysqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_NOTADB":
+            raise
+        raise UnsafeDatabaseError(
+            "The file that GIFTCARD_DATABASE_URL names is no SQLite database."
+        ) from error
 
 
 def _postgresql_engine(url: URL, options: str) -> Engine:
@@ -285,11 +304,13 @@ def is_duplicate(error: Exception) -> bool:
 def is_lost_race(error: Exception) -> bool:
     """Another process won a key, a lock or a serialization, or the connection was lost: surely
     not committed, and the same command may find another world when it is tried again."""
-    return (
-        is_duplicate(error)
-        or isinstance(error, LostRaceError)
-        or (isinstance(error, psycopg.OperationalError) and error.sqlstate in _LOST_RACE_STATES)
-    )
+    if is_duplicate(error) or isinstance(error, LostRaceError):
+        return True
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate in _LOST_RACE_STATES or error.sqlstate.startswith("08")
 
 
 def is_unreachable(error: Exception) -> bool:
@@ -301,14 +322,29 @@ def commit(connection: Connection) -> None:
     """Commits.  Raises UnknownOutcomeError for any error and for any warning.
 
     An error from COMMIT does not mean "not committed": the write may have reached the disk, or
-    the primary without its standby.
+    the primary without its standby.  And success does not mean "committed" where there was no
+    sound transaction: PostgreSQL ends a spoiled one with ROLLBACK, a driver without one does
+    nothing, and neither complains.
     """
-    notices = connection.info.get("notices")
-    if notices is not None:
-        notices.clear()
     try:
-        connection.commit()
+        notices = connection.info.get("notices")
+        if notices is not None:
+            notices.clear()
+        sound = _has_sound_transaction(connection)
+        if sound:
+            connection.commit()
     except Exception as error:
         raise UnknownOutcomeError("COMMIT failed") from error
+    if not sound:
+        raise UnknownOutcomeError("there was no transaction to commit")
     if notices:
         raise UnknownOutcomeError("COMMIT answered with a warning")
+
+
+def _has_sound_transaction(connection: Connection) -> bool:
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "postgresql":
+        open_ = driver.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+    else:
+        open_ = driver.in_transaction
+    return connection.in_transaction() and open_

@@ -61,10 +61,12 @@ CARD_COLUMNS: Final = (
     "pin_locked_until", "batch", "customer", "external_reference", "issued_location_id",
     "issue_time", "labels", "sequence", "head",
 )  # fmt: skip
+ACCOUNT_COLUMNS: Final = (
+    "id", "card_id", "origin", "expire_time", "balance", "held", "entity_code",
+)  # fmt: skip
 _CODE_COLUMNS: Final = (
     "code_hash", "card_id", "state", "reservation_id", "line", "expire_time",
 )  # fmt: skip
-ACCOUNT_COLUMNS: Final = ("id", "card_id", "origin", "expire_time", "balance", "held")
 HOLD_COLUMNS: Final = (
     "id", "card_id", "client_id", "requested", "authorized", "exclusive", "sale_reference",
     "expire_time", "create_time", "state", "captured", "end_time",
@@ -114,22 +116,24 @@ def attach_accounts(connection: Connection, cards: dict[str, Card], cells: Seque
     for row in select_in(
         connection, schema.account, ACCOUNT_COLUMNS, "card_id", list(cards), cells, order="id"
     ):
-        account = Account(row[0], row[1], _ORIGINS[row[2]], row[3], row[4], row[5])
+        account = Account(row[0], row[1], _ORIGINS[row[2]], row[3], row[4], row[5], row[6])
         cards[account.card_id].accounts.append(account)
         if account.held:
             holding.add(account.card_id)
     if holding:
-        for hold in load_holds(connection, "card_id", sorted(holding), cells):
-            if hold.state is HoldState.OPEN:
-                cards[hold.card_id].holds.append(hold)
+        # An index has the open ones only: a card may have had any number of holds.
+        rows = select_in(
+            connection, schema.hold, HOLD_COLUMNS, "card_id", sorted(holding), cells,
+            where=schema.HOLD_IS_OPEN, order="id",
+        )  # fmt: skip
+        for hold in attach_lines(connection, rows, cells):
+            cards[hold.card_id].holds.append(hold)
 
 
-def load_holds(
-    connection: Connection, key: str, values: Sequence[str], cells: Sequence[int]
-) -> list[Hold]:
-    if not values:
+def load_holds(connection: Connection, ids: Sequence[str], cells: Sequence[int]) -> list[Hold]:
+    if not ids:
         return []
-    rows = select_in(connection, schema.hold, HOLD_COLUMNS, key, values, cells, order="id")
+    rows = select_in(connection, schema.hold, HOLD_COLUMNS, "id", ids, cells, order="id")
     return attach_lines(connection, rows, cells)
 
 

@@ -45,6 +45,9 @@ BYTES: Final = LargeBinary()
 #: Far below 2**63: sums of many such amounts still fit.
 AMOUNT_LIMIT: Final = 10**15
 
+#: Written out, so that a planner sees that the index of open holds covers what is asked for.
+HOLD_IS_OPEN: Final = "state = 1"
+
 
 def _table(name: str, *items: Any, clustered: bool = True) -> Table:
     """`clustered` keeps the rows in the primary key on SQLite: one tree less to write."""
@@ -228,6 +231,13 @@ card = _table(
         "ix_card_batch", "merchant_id", "book", "batch",
         sqlite_where=text("batch <> ''"), postgresql_where=text("batch <> ''"),
     ),
+    # What is taken over from another system is taken over once.
+    Index(
+        "uq_card_external_reference", "merchant_id", "book", "origin_system",
+        "external_reference", "cell", unique=True,
+        sqlite_where=text("origin_system IS NOT NULL"),
+        postgresql_where=text("origin_system IS NOT NULL"),
+    ),
     clustered=False,
 )  # fmt: skip
 
@@ -243,6 +253,8 @@ code = _table(
     _text("last_four"),
     _required("ciphertext", BYTES),
     _required("key_version", INT64),
+    # How what was typed became what is hashed: codes taken over from elsewhere may need another.
+    _required("normalization", SMALL),
     _required("create_time", INT64),
     # A reservation is named for its transaction; its codes stay its own, whoever uses them.
     Column("reservation_id", TEXT),
@@ -308,6 +320,12 @@ hold = _table(
     CheckConstraint("authorized > 0 AND captured >= 0 AND captured <= authorized", "amounts"),
     CheckConstraint("(state = 1) = (end_time IS NULL)", "end_time"),
     Index("ix_hold_card", "card_id", "id"),
+    Index(
+        "ix_hold_open",
+        "card_id",
+        sqlite_where=text(HOLD_IS_OPEN),
+        postgresql_where=text(HOLD_IS_OPEN),
+    ),
     Index("ix_hold_merchant", "merchant_id", "book", "id"),
 )
 

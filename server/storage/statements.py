@@ -162,16 +162,18 @@ def select_in(
     values: Sequence[Any],
     cells: Sequence[int],
     *,
+    where: str = "",
     order: str = "",
     lock: bool = False,
 ) -> list[Any]:
-    """Rows whose `key` is one of `values`, in one of `cells`.
+    """Rows whose `key` is one of `values`, in one of `cells`, and of which `where` is true.
 
     With `lock` the rows are locked in `order`, which must be the same everywhere: that is what
     keeps two writers from waiting for each other.  SQLite has one writer and needs no row locks.
     """
     dialect = connection.dialect
-    suffix = f" ORDER BY {order}" if order else ""
+    suffix = f" AND {where}" if where else ""
+    suffix += f" ORDER BY {order}" if order else ""
     if lock and dialect.name == "postgresql":
         suffix += " FOR UPDATE"
     found: list[Any] = []

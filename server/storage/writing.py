@@ -19,8 +19,8 @@ _CARD_KEYS: Final = ("id", "cell")
 #: Everything about a card that an operation may change; identity and program never do.
 _CARD_CHANGEABLE: Final = loading.CARD_COLUMNS[8:]
 _ACCOUNT_INSERT: Final = (
-    *loading.ACCOUNT_COLUMNS, "cell", "merchant_id", "book", "unit", "entity_code",
-    "program_id", "program_version", "create_time",
+    *loading.ACCOUNT_COLUMNS, "cell", "merchant_id", "book", "unit", "program_id",
+    "program_version", "create_time",
 )  # fmt: skip
 _HOLD_INSERT: Final = (*loading.HOLD_COLUMNS, "cell", "merchant_id", "book", "transaction_id")
 _RECORD_INSERT: Final = (*loading.RECORD_COLUMNS, "commit_id", "ordinal", "replays")
@@ -35,7 +35,8 @@ _ENTRY_INSERT: Final = (
 )  # fmt: skip
 _CODE_INSERT: Final = (
     "code_hash", "cell", "merchant_id", "book", "card_id", "kind", "state", "last_four",
-    "ciphertext", "key_version", "create_time", "reservation_id", "line", "expire_time",
+    "ciphertext", "key_version", "normalization", "create_time", "reservation_id", "line",
+    "expire_time",
 )  # fmt: skip
 _COMMIT_INSERT: Final = (
     "id", "merchant_id", "book", "cell", "first_sequence", "count",
@@ -46,6 +47,8 @@ _FEED_KEYS: Final = ("merchant_id", "book", "cell")
 _FEED_VALUES: Final = ("head", "hash", "commit_time")
 
 PRIMARY_CODE: Final = 1
+#: The rule of `server.domain.code.normalize`.
+OWN_NORMALIZATION: Final = 1
 
 
 @dataclass(slots=True)
@@ -131,16 +134,16 @@ def _write_codes(connection: Connection, changes: Changes) -> None:
     rows: list[tuple[Any, ...]] = [
         (
             m.code_hash, c.cell, c.merchant_id, int(c.book), c.id, PRIMARY_CODE,
-            int(CodeState.USED), m.last_four, m.ciphertext, m.key_version, c.create_time,
-            None, None, None,
+            int(CodeState.USED), m.last_four, m.ciphertext, m.key_version, OWN_NORMALIZATION,
+            c.create_time, None, None, None,
         )
         for c, m in changes.codes
     ]  # fmt: skip
     rows += [
         (
             m.code_hash, r.cell, r.merchant_id, int(r.book), code.card_id, PRIMARY_CODE,
-            int(code.state), m.last_four, m.ciphertext, m.key_version, r.decided_time,
-            code.reservation_id, code.line, code.expire_time,
+            int(code.state), m.last_four, m.ciphertext, m.key_version, OWN_NORMALIZATION,
+            r.decided_time, code.reservation_id, code.line, code.expire_time,
         )
         for code, m, r in changes.new_codes
     ]  # fmt: skip
@@ -165,8 +168,8 @@ def _write_accounts(connection: Connection, changes: Changes) -> None:
         if account.is_new:
             new.append((
                 account.id, card.id, int(account.origin), account.expire_time, account.balance,
-                account.held, card.cell, card.merchant_id, int(card.book), card.unit, "",
-                card.program_id, card.program_version, card.update_time,
+                account.held, account.entity, card.cell, card.merchant_id, int(card.book),
+                card.unit, card.program_id, card.program_version, account.create_time,
             ))  # fmt: skip
         else:
             old.append((card.id, account.id, card.cell, account.balance, account.held))

@@ -1,34 +1,45 @@
-"""Every card from its first entry to its last: chain, balances, holds, and what is stored now."""
+"""Every card from its first entry to its last: chain, balances, holds, and what is stored now.
+
+What nobody can recompute without the keys (the hash and ciphertext of a code, the hash of a PIN)
+is not judged, nor are the counters of wrong PINs.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from server.domain.currency import POINTS
-from server.domain.model import Kind, TransactionState
+from server.domain.model import CardState, CodeState, Kind, Movement, TransactionState
 from server.storage import schema
 from server.storage.audit import Row, Snapshot
-from server.verify.codes import verify_card_codes
+from server.storage.writing import OWN_NORMALIZATION, PRIMARY_CODE
+from server.verify import views
 from server.verify.holds import OpenHolds
 from server.verify.report import Findings, Report
 
 _CARD_COLUMNS: Final = (
     "id", "cell", "merchant_id", "book", "unit", "program_id", "state", "sequence", "head",
-    "code_last_four",
+    "issued_location_id",
+    *(name for name in views.CARD_COLUMNS if name not in ("book", "unit", "state", "sequence")),
 )  # fmt: skip
 _ACCOUNT_COLUMNS: Final = (
-    "card_id", "id", "cell", "merchant_id", "book", "unit", "balance", "held",
+    "card_id", "id", "cell", "merchant_id", "book", "unit", "program_id", "program_version",
+    "balance", "held", "origin", "expire_time", "entity_code", "create_time",
+)  # fmt: skip
+_CODE_COLUMNS: Final = (
+    "card_id", "code_hash", "merchant_id", "book", "cell", "kind", "state", "normalization",
+    "last_four", "create_time", "reservation_id", "line", "expire_time",
 )  # fmt: skip
 _ENTRY_COLUMNS: Final = (
     "card_id", "sequence", "cell", "transaction_id", "balance_after", "held_after", "card_state",
     "previous", "hash",
 )  # fmt: skip
 _TRANSACTION_COLUMNS: Final = (
-    "id", "merchant_id", "book", "kind", "state", "hold_id", "decided_time",
+    "id", "merchant_id", "book", "kind", "state", "hold_id", "decided_time", "location_id",
 )  # fmt: skip
 _POSTING_COLUMNS: Final = (
     "transaction_id", "line", "card_id", "account_id", "debit", "credit", "amount",
-    "balance_after", "program_id",
+    "balance_after", "program_id", "movement", "entity_code",
 )  # fmt: skip
 _PAGE_CARDS: Final = 200
 
@@ -47,9 +58,11 @@ def verify_cards(
         (schema.entry, ("card_id", "sequence")),
         (schema.account, ("card_id", "id")),
         (schema.hold, ("card_id", "id")),
+        (schema.code, ("card_id", "code_hash")),
     ):
         for row in snapshot.rows(table, keys, keys, low=low):
-            findings.add(table.name, tuple(row), "card_id", "unknown", "a card")
+            key = row[0] if table is schema.code else tuple(row)
+            findings.add(table.name, key, "card_id", "unknown", "a card")
     for ledger, amount in stored.items():
         posted = report.totals[ledger].liability
         findings.check("account", ledger, "sum of balances", amount, posted)
@@ -69,6 +82,11 @@ class _Books:
         self.sequence = 0
         self.hash = ""
         self.state: int | None = None
+        self.last_transaction = ""
+        self.issued_at: str | None = None
+        self.has_code = False
+        #: Account -> when it came to be and, where that is told, which entity owes it.
+        self.origins: dict[str, tuple[int, str | None]] = {}
 
 
 class _Page:
@@ -96,9 +114,13 @@ class _Page:
                 self._findings.add("account", (row[0], row[1]), "card_id", "unknown", "a card")
                 continue
             books.accounts[row[1]] = row
-            stored[row[3], row[4], row[5]] += row[6]
-            self._findings.check("account", (row[0], row[1]), "merchant, book, unit",
-                                 tuple(row[3:6]), tuple(books.card[2:5]))  # fmt: skip
+            stored[row[3], row[4], row[5]] += row.balance
+            card = books.card
+            self._findings.check(
+                "account", (row[0], row[1]), "cell, merchant, book, unit, program",
+                tuple(row[2:8]), (*card[1:6], card.program_version),
+            )  # fmt: skip
+        self._codes()
         current: _Books | None = None
         for page in self._snapshot.pages(
             schema.entry, _ENTRY_COLUMNS, _ENTRY_COLUMNS[:3], low=self._low, high=self._high
@@ -118,40 +140,77 @@ class _Page:
                 self._entry(current, row, context)
         self._holds.end_of_card()
         self._report.counts["holds"] += self._holds.check_number(self._low, self._high)
+        answers = views.results(
+            self._snapshot, (books.last_transaction for books in self._books.values())
+        )
         for books in self._books.values():
             self._finish(books)
-        cards = {
-            card_id: (books.card[2], books.card[3], books.card[9])
-            for card_id, books in self._books.items()
-            if books.card[4] != POINTS
-        }
-        verify_card_codes(self._snapshot, self._findings, cards)
+            result = answers.get(books.last_transaction)
+            if result is not None:
+                views.check_card(self._findings, books.card, books.accounts.values(), result)
+
+    def _codes(self) -> None:
+        """Each card has a code, and each code stands where its card does."""
+        for row in self._snapshot.rows(
+            schema.code, _CODE_COLUMNS, _CODE_COLUMNS[:2], low=self._low, high=self._high
+        ):
+            books = self._books.get(row[0])
+            if books is None:
+                self._findings.add("code", row[0], "card_id", "unknown", "a card")
+                continue
+            books.has_code = True
+            card = books.card
+            reserved = row.reservation_id is not None
+            # One that was reserved is older than its card; its terms are its reservation's.
+            since = row.create_time if reserved else card.create_time
+            terms = (row.line, row.expire_time) if reserved else (None, None)
+            self._findings.check(
+                "code", row[0],
+                "merchant, book, cell, kind, state, normalization, last four, create_time, terms",
+                (*row[2:10], row.line, row.expire_time),
+                (card.merchant_id, card.book, card.cell, PRIMARY_CODE, int(CodeState.USED),
+                 OWN_NORMALIZATION, card.code_last_four, since, *terms),
+            )  # fmt: skip
 
     def _entry(self, books: _Books, row: Row, context: "_Context") -> None:
         check, key = self._findings.check, (row[0], row[1])
         if not check("entry", key, "sequence", row[1], books.sequence + 1):
             books.sequence = row[1] - 1
         check("entry", key, "previous", row[7], books.hash)
+        check("entry", key, "cell", row[2], books.card[1])
         books.sequence, books.hash, books.state = row[1], row[8], row[6]
+        books.last_transaction = row[3]
         transaction = context.transactions.get(row[3])
         if transaction is None:
             self._findings.add("entry", key, "transaction_id", row[3], "a transaction")
             return
         check("entry", key, "merchant, book", tuple(transaction[1:3]), tuple(books.card[2:4]))
         taken: dict[str, int] = defaultdict(int)
+        if (
+            transaction.kind in (Kind.ISSUE, Kind.ACTIVATE)
+            and transaction.state == TransactionState.APPROVED
+        ):
+            books.issued_at = transaction.location_id or None
+        if row[6] == CardState.INACTIVE:
+            books.issued_at = None
         for posting in context.postings[row[3]]:
-            if posting[2] == row[0] and posting[3] is not None:
-                taken[posting[3]] -= self._posting(books, posting)
+            if posting[2] != row[0]:
+                continue
+            check("posting", (posting[0], posting[1]), "program_id", posting[8], books.card[5])
+            if posting[3] is not None:
+                taken[posting[3]] -= self._posting(books, posting, transaction.decided_time)
         check("entry", key, "balance_after", row[4], sum(books.balances.values()))
-        held = self._holds.follow(row[0], transaction, taken)
+        held = self._holds.follow(books.card, books.balances, transaction[:7], taken)
         check("entry", key, "held_after", row[5], held)
 
-    def _posting(self, books: _Books, posting: Row) -> int:
+    def _posting(self, books: _Books, posting: Row, decided_time: int) -> int:
         """Carries a posting out; returns the change of its account's balance."""
         key, account_id = (posting[0], posting[1]), posting[3]
         change: int = posting[6] if posting[5] == account_id else -posting[6]
         balance = books.balances.get(account_id, 0) + change
-        self._findings.check("posting", key, "program_id", posting[8], books.card[5])
+        if account_id not in books.balances:
+            moved = posting.movement == Movement.TRANSFERRED
+            books.origins[account_id] = (decided_time, None if moved else posting.entity_code)
         if balance < 0:
             self._findings.add("posting", key, "balance", balance, "0 or more")
         if not self._findings.check("posting", key, "balance_after", posting[7], balance):
@@ -167,11 +226,17 @@ class _Page:
         check("card", card[0], "state", card[6], books.state)
         check("card", card[0], "sequence", card[7], books.sequence)
         check("card", card[0], "head", card[8], books.hash)
+        check("card", card[0], "issued_location_id", card.issued_location_id, books.issued_at)
+        check("code", card[0], "is there", books.has_code, card.unit != POINTS)
         held = self._holds.held_on(card[0])
         for account_id, row in books.accounts.items():
             key = (card[0], account_id)
-            check("account", key, "balance", row[6], books.balances.pop(account_id, 0))
-            check("account", key, "held", row[7], held.get(account_id, 0))
+            check("account", key, "balance", row.balance, books.balances.pop(account_id, 0))
+            check("account", key, "held", row.held, held.get(account_id, 0))
+            create_time, entity = books.origins.get(account_id, (None, None))
+            check("account", key, "create_time", row.create_time, create_time)
+            if entity is not None:
+                check("account", key, "entity_code", row.entity_code, entity)
         for account_id in books.balances:
             self._findings.add("account", (card[0], account_id), "row", "missing", "present")
 

@@ -1,8 +1,8 @@
-"""Codes: every card has one, and every reservation has those that it was made with."""
+"""Reserved codes: every reservation has those that it was made with, and no others are there."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from server.domain.model import Kind, TransactionState
 from server.domain.record import Record
@@ -14,7 +14,6 @@ from server.verify.report import Findings
 _COLUMNS: Final = (
     "reservation_id", "line", "cell", "merchant_id", "book", "code_hash", "expire_time",
 )  # fmt: skip
-_CARD_COLUMNS: Final = ("card_id", "merchant_id", "book", "last_four")
 
 
 class Reservations:
@@ -67,17 +66,3 @@ class Reservations:
                         "code", tuple(row), "reservation_id", "unknown", "a reservation"
                     )
         return stored
-
-
-def verify_card_codes(
-    snapshot: Snapshot, findings: Findings, cards: dict[str, tuple[Any, ...]]
-) -> None:
-    """Each of these cards (id -> merchant, book, last four) has a code of its own."""
-    without = dict(cards)
-    for row in snapshot.find(
-        schema.code, _CARD_COLUMNS, _CARD_COLUMNS[:1], [(card_id,) for card_id in cards]
-    ):
-        without.pop(row[0], None)
-        findings.check("code", row[0], "merchant, book, last four", tuple(row[1:]), cards[row[0]])
-    for card_id in without:
-        findings.add("code", card_id, "row", "missing", "present")

@@ -1,25 +1,36 @@
 """The holds of cards, followed along the cards' entries from authorization to end."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from server.domain.model import HoldState, Kind, TransactionState
+from server.domain.record import HoldView
 from server.storage import schema
 from server.storage.audit import Row, Snapshot
+from server.verify import views
 from server.verify.report import Findings
 
 _HOLD_COLUMNS: Final = (
-    "id", "card_id", "merchant_id", "book", "transaction_id", "state", "authorized", "captured",
-    "end_time",
+    "id", "card_id", "merchant_id", "book", "transaction_id", "cell", "state", "captured",
+    "end_time", *views.HOLD_COLUMNS,
 )  # fmt: skip
-_LINE_COLUMNS: Final = ("hold_id", "account_id", "authorized", "remaining")
+_LINE_COLUMNS: Final = ("hold_id", "account_id", "authorized", "remaining", "cell", "line")
+
+#: How a hold ends by a transaction of its own; by any other it ends because its time is over.
+_ENDS: Final = {
+    Kind.CAPTURE: HoldState.CAPTURED,
+    Kind.REDEEM: HoldState.CAPTURED,
+    Kind.VOID: HoldState.VOIDED,
+    Kind.REVERSE: HoldState.VOIDED,
+}
 
 
 @dataclass(slots=True)
 class _Hold:
     row: Row
+    view: HoldView | None
     lines: dict[str, Row]
     remaining: dict[str, int]
     captured: int = 0
@@ -46,12 +57,19 @@ class OpenHolds:
         lines: dict[str, dict[str, Row]] = defaultdict(dict)
         for row in self._snapshot.find(schema.hold_line, _LINE_COLUMNS, ("hold_id",), keys):
             lines[row[0]][row[1]] = row
+        rows = self._snapshot.find(schema.hold, _HOLD_COLUMNS, ("id",), keys)
+        answers = views.results(self._snapshot, (row.transaction_id for row in rows))
         self._expected = {
-            row[0]: _Hold(row, lines[row[0]], {key: line[2] for key, line in lines[row[0]].items()})
-            for row in self._snapshot.find(schema.hold, _HOLD_COLUMNS, ("id",), keys)
-        }
+            row[0]: _Hold(
+                row, getattr(answers.get(row.transaction_id), "hold", None), lines[row[0]],
+                {key: line[2] for key, line in lines[row[0]].items()},
+            )
+            for row in rows
+        }  # fmt: skip
 
-    def follow(self, card_id: str, transaction: Row, taken: dict[str, int]) -> int:
+    def follow(
+        self, card: Row, accounts: Container[str], transaction: Sequence[Any], taken: dict[str, int]
+    ) -> int:
         """Takes a transaction's effect on the card's holds; returns what is held after it.
 
         `transaction` is (id, merchant, book, kind, state, hold, decided time); `taken` is what
@@ -59,32 +77,49 @@ class OpenHolds:
         """
         transaction_id, merchant_id, book, kind, state, hold_id, decided_time = transaction
         if kind == Kind.AUTHORIZE and state == TransactionState.APPROVED and hold_id:
-            self._authorize(hold_id, (card_id, merchant_id, book, transaction_id))
+            owner = (card[0], merchant_id, book, transaction_id, card[1])
+            self._authorize(hold_id, owner, accounts)
         elif hold_id in self._open and kind in (Kind.CAPTURE, Kind.REDEEM, Kind.VOID):
             hold = self._open[hold_id]
             if kind != Kind.VOID:
                 self._capture(hold, taken, partly=kind == Kind.REDEEM)
             if kind != Kind.CAPTURE or not any(hold.remaining.values()):
-                self._findings.check("hold", hold_id, "end_time", hold.row[8], decided_time)
-                self._end(hold)
+                self._findings.check("hold", hold_id, "end_time", hold.row.end_time, decided_time)
+                self._end(hold, _ENDS[kind])
         ended = [
             hold
             for hold in self._open.values()
-            if hold.row[5] != HoldState.OPEN and hold.row[8] == decided_time
+            if hold.row.state != HoldState.OPEN and hold.row.end_time == decided_time
         ]
         for hold in ended:
-            self._end(hold)
+            over = hold.row.expire_time <= decided_time
+            own = HoldState.OPEN if hold.row.id != hold_id else _ENDS.get(kind, HoldState.OPEN)
+            self._end(hold, HoldState.EXPIRED if over else own)
         return sum(sum(hold.remaining.values()) for hold in self._open.values())
 
-    def _authorize(self, hold_id: str, owner: tuple[str, str, int, str]) -> None:
+    def _authorize(
+        self, hold_id: str, owner: tuple[str, str, int, str, int], accounts: Container[str]
+    ) -> None:
         hold = self._expected.get(hold_id)
         if hold is None:
             self._findings.add("hold", hold_id, "row", "missing", "present")
             return
         self._seen += 1
         check = self._findings.check
-        check("hold", hold_id, "card, merchant, book, transaction", tuple(hold.row[1:5]), owner)
-        check("hold", hold_id, "authorized", hold.row[6], sum(hold.remaining.values()))
+        check(
+            "hold", hold_id, "card, merchant, book, transaction, cell", tuple(hold.row[1:6]), owner
+        )
+        check("hold", hold_id, "authorized", hold.row.authorized, sum(hold.remaining.values()))
+        views.check_hold(self._findings, hold.row, hold.view)
+        numbers = sorted(line.line for line in hold.lines.values())
+        check("hold_line", hold_id, "lines", numbers, list(range(1, len(numbers) + 1)))
+        for line in hold.lines.values():
+            check("hold_line", (hold_id, line.account_id), "cell", line.cell, owner[4])
+            if line.account_id not in accounts:
+                self._findings.add(
+                    "hold_line", (hold_id, line.account_id), "account_id", "unknown",
+                    "an account of the card",
+                )  # fmt: skip
         self._open[hold_id] = hold
 
     def _capture(self, hold: _Hold, taken: dict[str, int], *, partly: bool) -> None:
@@ -103,9 +138,10 @@ class OpenHolds:
                     "no more than was held",
                 )  # fmt: skip
 
-    def _end(self, hold: _Hold) -> None:
+    def _end(self, hold: _Hold, state: HoldState) -> None:
         del self._open[hold.row[0]]
-        self._findings.check("hold", hold.row[0], "captured", hold.row[7], hold.captured)
+        self._findings.check("hold", hold.row[0], "state", hold.row.state, int(state))
+        self._findings.check("hold", hold.row[0], "captured", hold.row.captured, hold.captured)
         for account_id, line in hold.lines.items():
             self._findings.check("hold_line", (hold.row[0], account_id), "remaining", line[3], 0)
 
@@ -115,9 +151,9 @@ class OpenHolds:
         for hold in self._open.values():
             hold_id = hold.row[0]
             held = self._held.setdefault(hold.row[1], defaultdict(int))
-            if check("hold", hold_id, "end_time", hold.row[8], None):
-                check("hold", hold_id, "state", hold.row[5], int(HoldState.OPEN))
-            check("hold", hold_id, "captured", hold.row[7], hold.captured)
+            if check("hold", hold_id, "end_time", hold.row.end_time, None):
+                check("hold", hold_id, "state", hold.row.state, int(HoldState.OPEN))
+            check("hold", hold_id, "captured", hold.row.captured, hold.captured)
             for account_id, remaining in hold.remaining.items():
                 held[account_id] += remaining
                 line = hold.lines.get(account_id)

@@ -23,12 +23,15 @@ from server.verify.codes import Reservations
 from server.verify.commits import Commits
 from server.verify.report import Findings, Report
 
-_COLUMNS: Final = (*loading.RECORD_COLUMNS, "commit_id", "ordinal")
+_COLUMNS: Final = (
+    *loading.RECORD_COLUMNS, "approval_id", "job_id", "commit_id", "ordinal",
+)  # fmt: skip
 _KEYS: Final = ("id", "cell")
 _POSTING_COLUMNS: Final = (
     "transaction_id", "line", "cell", "debit", "credit", "amount", "movement", "card_id",
     "account_id", "origin", "balance_after", "reverses_transaction", "reverses_line",
     "merchant_id", "book", "unit", "location_id", "entity_code", "business_date",
+    "consideration_paid",
 )  # fmt: skip
 _ENTRY_COLUMNS: Final = (
     "card_id", "cell", "sequence", "balance_after", "held_after", "card_state", "previous",
@@ -52,6 +55,10 @@ def verify_transactions(
         records = [record for row in page if (record := _parse(row, findings)) is not None]
         commits.expect([row[-2] for row in page])
         places = {row[0]: (row[-2], row[-1]) for row in page}
+        for row in page:
+            # Nothing writes these yet, and no hash covers them.
+            findings.check("ledger_transaction", row[0], "approval, job", tuple(row[-4:-2]),
+                           (None, None))  # fmt: skip
         postings = _postings(snapshot, findings, last_id, page)
         entries = _entries(snapshot, records)
         for record in records:
@@ -144,11 +151,12 @@ class _Check:
         debit, credit, amount, movement, card_id, account_id = row[3:9]
         copies = (
             record.merchant_id, record.book, units.get(row[7]), record.location_id, record.entity,
-            record.business_date,
+            record.business_date, None, record.cell,
         )  # fmt: skip
         self._findings.check(
-            "posting", key, "merchant, book, unit, location, entity, business date",
-            tuple(row[13:19]), tuple(copies),
+            "posting", key,
+            "merchant, book, unit, location, entity, business date, consideration, cell",
+            (*row[13:20], row.cell), copies,
         )  # fmt: skip
         try:
             kind = Movement(movement)

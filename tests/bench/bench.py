@@ -49,7 +49,7 @@ class Bench:
     def run(self) -> None:
         """Measures every figure asked for, cheapest to set up first."""
         only = self.options.only
-        if only & {"redeem_over_echo", "lookup_over_echo", "p99_at_half_load", "growth"}:
+        if only - {"redeem_pg_over_pgbench", "hot_pg_over_pgbench"}:
             self._on_sqlite()
         if only & {"redeem_pg_over_pgbench", "hot_pg_over_pgbench"}:
             self._on_postgresql()
@@ -67,6 +67,8 @@ class Bench:
                 lookup = ("lookup", self._load(target, "lookup"))
                 self._alternate([("echo_lookup", self._load(echo, "lookup")), lookup])
                 self._ratio("lookup_over_echo", "lookup", "echo_lookup")
+        if "legacy_over_grpc" in only:
+            self._legacy(target, redeem)
         if "p99_at_half_load" in only:
             self._half_load(target, redeem)
         if "growth" in only:
@@ -74,6 +76,15 @@ class Bench:
             few_again = ("redeem_few_cards", redeem[1])
             self._alternate([few_again, ("redeem_many_cards", self._load(many, "redeem"))])
             self._ratio("growth", "redeem_many_cards", "redeem_few_cards")
+
+    def _legacy(self, target: Target, redeem: Subject) -> None:
+        if self.generator.name != "Go":
+            self.say("  legacy_over_grpc needs the Go load generator and is left out")
+            return
+        shim = self.stage.shim(target)
+        again = ("redeem_again", redeem[1])
+        self._alternate([again, ("retail7_redeem", self._load(shim, "retail7"))])
+        self._ratio("legacy_over_grpc", "retail7_redeem", "redeem_again")
 
     def _half_load(self, target: Target, redeem: Subject) -> None:
         if not rates(self.runs, "redeem"):
@@ -87,6 +98,8 @@ class Bench:
         postgres = self.stage.postgres()
         yardstick = PgBench(postgres)
         target = self.stage.postgresql(postgres, options.cards, WORKERS)
+        # What the edge alone can do with as many workers: no figure, but the bound of both.
+        echo = self._load(self.stage.echo(target, WORKERS), "redeem", workers=WORKERS)
         for name, kind, script, cards in (
             ("redeem_pg_over_pgbench", "pg", "redeem.sql", options.cards),
             ("hot_pg_over_pgbench", "pg_hot", "hot_card.sql", 1),
@@ -99,7 +112,9 @@ class Bench:
                 return yardstick.run(script, options.seconds, warm_up, target.cpu["database"])
 
             ours = self._load(target, "redeem", cards=cards, workers=WORKERS)
-            self._alternate([(f"pgbench_{kind}", by_hand), (f"redeem_{kind}", ours)])
+            self._alternate([
+                (f"pgbench_{kind}", by_hand), (f"redeem_{kind}", ours), (f"echo_{kind}", echo),
+            ])  # fmt: skip
             self._ratio(name, f"redeem_{kind}", f"pgbench_{kind}")
 
     def _load(

@@ -1,7 +1,8 @@
 """The yardstick for the edge: a bare server on the same stack that decides and stores nothing.
 
 It parses the request and serializes an answer of the real size, as any handler must.  Standard
-input is one line of JSON: method name -> a real answer, hexadecimal.  Must not import the product.
+input is one line of JSON: the address to serve, which several processes may share, and method name
+-> a real answer, hexadecimal.  Must not import the product.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ def _echo(answer: Any) -> Callable[[Any, Any], Awaitable[Any]]:
     return handle
 
 
-async def serve(answers: dict[str, str]) -> None:
+async def serve(address: str, answers: dict[str, str]) -> None:
     """Serves until killed; prints the address once it does."""
     handlers: dict[str, Any] = {}
     for name, (request, response) in MESSAGES.items():
@@ -40,11 +41,11 @@ async def serve(answers: dict[str, str]) -> None:
         )
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     await server.start()
     print(f"{READY}127.0.0.1:{port}", flush=True)
     await server.wait_for_termination()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(json.loads(sys.stdin.readline())))
+    asyncio.run(serve(*json.loads(sys.stdin.readline())))

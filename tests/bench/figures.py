@@ -40,6 +40,7 @@ GOALS: Final = {
         Goal("lookup_over_echo", "look-ups, SQLite ÷ bare echo of the same sizes", 0.70, 0.90),
         Goal("redeem_pg_over_pgbench", "redemptions, PostgreSQL, 2 workers ÷ pgbench", 0.8, 1.5),
         Goal("hot_pg_over_pgbench", "the same, all on one card ÷ pgbench likewise", 2.5, 6.0),
+        Goal("legacy_over_grpc", "RETAIL7 redemptions through the shim ÷ by gRPC", 0.5, 0.8),
         Goal("p99_at_half_load", "redemptions, SQLite, at half the peak rate", 25, 10, "ms"),
         Goal("growth", "redemptions, SQLite, many cards ÷ few", 0.85, 0.95),
     )

@@ -24,6 +24,7 @@ _PATIENCE_SECONDS: Final = 60
 METHODS: Final = {
     "redeem": "/giftcard.v1.GiftCardService/RedeemGiftCard",
     "lookup": "/giftcard.v1.GiftCardService/LookupGiftCard",
+    "retail7": "/retail7/giftcards",
 }
 
 
@@ -33,7 +34,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """How to start the generator, and what to call it in the table."""
+    """How to start the generator, and what to call it in the table.  HTTP needs the Go one."""
 
     name: str
     command: tuple[str, ...]

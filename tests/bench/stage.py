@@ -20,6 +20,7 @@ from tests.bench.load import METHODS, ROOT, BenchError
 from tests.bench.machine import cpu_seconds
 from tests.bench.python_loadgen import card_code, lookup, redemption
 from tests.bench.seeding import seed_cards
+from tests.compat.stage import ShimServer
 from tests.grpc_server import TOKEN, GrpcServer, keys_in
 from tests.postgres import PostgresServer, start_postgres
 from tests.processes import Watchdog, kill_family
@@ -88,14 +89,32 @@ class Stage(ExitStack):
             address, cards, {"server": lambda: cpu_seconds(process_id), **more}, process_id
         )
 
-    def echo(self, like: Target) -> Target:
+    def shim(self, service: Target) -> Target:
+        """The shim before a service; whatever the two use is the server's share."""
+        self._say("Starting the shim")
+        folder = self._directory / "shim"
+        folder.mkdir()
+        shim = self.enter_context(ShimServer(service.address, folder))
+        address, process_id = shim.start(), shim.process_id
+        cpu = {"server": lambda: cpu_seconds(process_id) + service.cpu["server"]()}
+        return Target(address, service.cards, cpu, process_id)
+
+    def echo(self, like: Target, workers: int = 1) -> Target:
         """The echo server, whose answers are as long as those that `like` really gives."""
-        self._say("Starting the echo server")
+        self._say("Starting the echo server" + (f", {workers} workers" if workers > 1 else ""))
         code = card_code(0)
         answers = {
             "RedeemGiftCard": _answer(like.address, "redeem", redemption(code)).hex(),
             "LookupGiftCard": _answer(like.address, "lookup", lookup(code)).hex(),
         }
+        address, process_ids = "127.0.0.1:0", []
+        for _ in range(workers):
+            address, process_id = self._echo_process(address, answers)
+            process_ids.append(process_id)
+        cpu = {"server": lambda: sum(map(cpu_seconds, process_ids))}
+        return Target(address, like.cards, cpu, process_ids[0])
+
+    def _echo_process(self, address: str, answers: dict[str, str]) -> tuple[str, int]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.echo_server"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
@@ -106,12 +125,11 @@ class Stage(ExitStack):
         self.callback(_end, process, watchdog)
         assert process.stdin is not None
         assert process.stdout is not None
-        print(json.dumps(answers), file=process.stdin, flush=True)
+        print(json.dumps([address, answers]), file=process.stdin, flush=True)
         line = process.stdout.readline().strip()
         if not line.startswith(_ECHO_READY):
             raise BenchError("The echo server did not start.")
-        cpu = {"server": lambda: cpu_seconds(process.pid)}
-        return Target(line.removeprefix(_ECHO_READY), like.cards, cpu, process.pid)
+        return line.removeprefix(_ECHO_READY), process.pid
 
 
 def _end(process: subprocess.Popen[str], watchdog: Watchdog) -> None:

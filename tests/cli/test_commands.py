@@ -166,6 +166,11 @@ REFUSALS = [
     (("card", "show", "NOSUCHCARD", *M), 1, "GIFT_CARD_NOT_FOUND"),
     (("card", "show", "giftCards/x", *M), 1, "INVALID_FIELD: gift_card.name"),
     (("card", "redeem", "12399", "1.001", *M), 2, "more than 2 decimals"),
+    (
+        ("card", "redeem", "12399", "1,00", *M),
+        2,
+        "1,00: Amount is not a plain decimal number. Write",
+    ),
     (("card", "redeem", "12399", "-1", *M, "--"), 2, ""),
     (("card", "redeem", "12399", "1.00", "--currency", "XX", *M), 2, "ISO 4217"),
     (("card", "redeem", "12399", "1.00", "--currency", "EUR", *M), 1, "CURRENCY_MISMATCH"),
@@ -174,7 +179,8 @@ REFUSALS = [
     (("card", "show", "12399"), 2, "Say for which merchant: --merchant ID."),
     (("card", "show", "12399", "--merchant", "acme"), 2, "no merchant 'acme'. There is: demo."),
     (("card", "show", "-", *M), 2, "nothing was given"),
-    (("call", "Redeem", *M), 2, "There is no method Redeem"),
+    (("call", "RedeemCard", *M), 2, "Did you mean RedeemGiftCard or"),
+    (("call", "Nonsense", *M), 2, "There is no method Nonsense"),
     (("call", *M), 2, "Name a method"),
     (("call", "GetHold", "{", *M), 2, "is not a GetHoldRequest"),
     (("call", "GetHold", '{"nam": "x"}', *M), 2, "is not a GetHoldRequest"),
@@ -227,6 +233,17 @@ def test_a_merchant_is_set_up_from_nothing(giftcard: Giftcard) -> None:
     assert _ok(client)["scopes"] == "READ REDEEM"
     assert "till" in giftcard("admin", "client", "list", *a).stdout
     assert giftcard("verify").exit_code == 0
+
+
+@pytest.mark.usefixtures("demo_loaded")
+def test_a_client_is_stopped_and_let_in_again(giftcard: Giftcard) -> None:
+    for command, state in (("disable", "DISABLED"), ("enable", "ENABLED")):
+        done = giftcard("admin", "client", command, "cp", *M, "--reason", "stolen")
+        assert _ok(done)["state"] == state
+        listed = json.loads(giftcard("admin", "client", "list", *M, "--json").stdout)
+        states = {each["displayName"]: each["state"] for each in listed["apiClients"]}
+        assert states.pop("CP Extender") == state
+        assert set(states.values()) == {"ENABLED"}
 
 
 @pytest.mark.usefixtures("demo_loaded")
@@ -331,6 +348,7 @@ def test_verify_wants_a_database(giftcard: Giftcard) -> None:
         ("sqlite://", "A database in memory keeps nothing"),
         ("mysql://clerk:sekret@host/d", "mysql is not supported"),
         ("postgresql://clerk:sekret@127.0.0.1:1/d", "The database does not answer"),
+        (f"sqlite:///{__file__}", "is no SQLite database"),
     ],
 )
 def test_a_database_that_cannot_be_used(

@@ -16,14 +16,14 @@ COMMANDS = {
     "admin merchant create", "admin merchant list", "admin merchant show",
     "admin location create", "admin location list",
     "admin program create", "admin program list", "admin program show",
-    "admin client create", "admin client list",
+    "admin client create", "admin client list", "admin client disable", "admin client enable",
     "admin token create", "admin token list", "admin token revoke", "admin token rotate",
     "card show", "card issue", "card activate", "card load", "card redeem", "card hold",
     "card capture", "card void", "card reverse", "card lookup", "card history",
+    "log list", "log show", "log reversals", "log create-key",
     "card reserve", "card release", "card certificate",
     "customer create", "customer list", "customer show", "customer earn", "customer adjust",
     "customer hold",
-    "log list", "log show", "log reversals", "log create-key",
 }  # fmt: skip
 
 
@@ -86,8 +86,8 @@ def test_what_prints_data_prints_json(path: str) -> None:
     sorted(
         path for path in COMMANDS
         if path.split()[-1] in {
-            "create", "revoke", "rotate", "issue", "activate", "load", "redeem", "hold",
-            "capture", "void", "reverse", "reserve", "release", "earn", "adjust",
+            "create", "revoke", "rotate", "disable", "enable", "issue", "activate", "load",
+            "redeem", "hold", "capture", "void", "reverse", "reserve", "release", "earn", "adjust",
         } and path not in {"keys create", "demo load"}
     ),
 )  # fmt: skip

@@ -6,9 +6,11 @@ command stands for the one that this run was given.
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
-from tests.cli.giftcard import ROOT, run, serving
+from tests.cli.giftcard import ROOT, TIMEOUT_SECONDS, environment, run, serving
 
 _SHAPES = (
     (re.compile(r"\b[0-9a-f]{32}\b"), "<id>"),
@@ -28,6 +30,25 @@ def _walk() -> list[tuple[list[str], list[str]]]:
             else:
                 steps[-1][1].append(line)
     return steps
+
+
+def test_the_program_of_the_readme_runs(tmp_path: Path) -> None:
+    """Twice: the second time it gets the first answer again."""
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    promised = re.findall(r"\d+ (?:True|False)", program)
+    assert promised == ["2000 False", "2000 True"]
+    with serving(tmp_path, {"GIFTCARD_DEMO": "1"}) as service:
+        own = program.replace("127.0.0.1:50051", service.address)
+        for line in promised:
+            done = subprocess.run(
+                [sys.executable, "-c", own],
+                env=environment(tmp_path, {}),
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+            assert (done.stdout.strip(), done.stderr) == (line, "")
 
 
 def _shape(lines: list[str]) -> list[str]:

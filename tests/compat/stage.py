@@ -100,6 +100,10 @@ class ShimServer:
             self.kill()
 
     @property
+    def process_id(self) -> int:
+        return self._running().pid
+
+    @property
     def log(self) -> str:
         """Standard error of every start so far."""
         return self._log_path.read_text(errors="replace")

@@ -5,7 +5,7 @@ import string
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from server.domain.code import (
@@ -248,7 +248,10 @@ def test_generate_uses_the_whole_alphabet() -> None:
 @given(st.integers(0, 32**15 - 1), st.integers(0, 32**15 - 1))
 def test_generate_maps_each_number_to_its_own_code(first: int, second: int) -> None:
     code_format = CodeFormat("", CROCKFORD, 15, NONE)
-    codes = generate(code_format, in_turn(first)), generate(code_format, in_turn(second))
+    try:
+        codes = generate(code_format, in_turn(first)), generate(code_format, in_turn(second))
+    except CodeFormatError:
+        reject()  # one of them, all digits, would pass for a payment card
     assert (codes[0] == codes[1]) == (first == second)
 
 

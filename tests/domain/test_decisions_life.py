@@ -288,3 +288,49 @@ def test_a_refund_names_the_closed_card_before_the_cap() -> None:
         (Close("A"), ok()),
         (Refund("sale", 11), no("CARD_CLOSED")),
     )
+
+
+#: Of two cards: what is wrong with each, what is asked, and the reason that comes first.
+TWO_CARDS: list[tuple[str, Operation, str]] = [
+    ("A held, E euro", RedeemMany(("A", "E"), 5), "CURRENCY_MISMATCH"),
+    ("A expired, B locked", Transfer("A", "B", 5), "CARD_LOCKED"),
+    ("A euro, B expired", Transfer("E", "B", 5), "CARD_EXPIRED"),
+    ("B locked", Transfer("A", "B", 5, unit="EUR"), "CARD_LOCKED"),
+    ("A held, B full", Transfer("A", "B", 50), "HELD_BY_OTHER"),
+    ("A held, B full", Transfer("A", "B", close_source=True), "HELD_BY_OTHER"),
+    ("A expired", Transfer("A", "A", 5), "SAME_CARD"),
+    ("A voided", Close("A", "TRANSFER", "nobody"), "GIFT_CARD_NOT_FOUND"),
+    ("A expired, B locked", Close("A", "TRANSFER", "B"), "CARD_LOCKED"),
+    ("A held, B locked", Close("A", "TRANSFER", "B"), "CARD_LOCKED"),
+    ("A held, B expired", Close("A", "TRANSFER", "B"), "CARD_EXPIRED"),
+    ("A held, E euro", Close("A", "TRANSFER", "E"), "CURRENCY_MISMATCH"),
+    ("A held, B full", Close("A", "TRANSFER", "B"), "OPEN_HOLDS"),
+    ("B full", Close("A", "TRANSFER", "B"), "MAX_BALANCE_EXCEEDED"),
+    ("A held", Close("A", "TRANSFER", "A"), "SAME_CARD"),
+    ("A held", Close("A", "CASH_OUT"), "OPEN_HOLDS"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "operation", "reason"),
+    TWO_CARDS,
+    ids=[f"{wrong} / {operation}" for wrong, operation, _ in TWO_CARDS],
+)
+def test_the_earlier_reason_is_given_whichever_card_has_it(
+    wrong: str, operation: Operation, reason: str
+) -> None:
+    until = {
+        handle: "2026-03-02" if f"{handle} expired" in wrong else None for handle in ("A", "B", "E")
+    }
+    lines: list[Line] = [
+        (Issue(handle, 50, program, unit, valid_until=until[handle]).named(f"issue-{handle}"), ok())
+        for handle, program, unit in (("A", "GC", "USD"), ("B", "GC", "USD"), ("E", "EURO", "EUR"))
+    ]
+    wrongs: dict[str, Line] = {
+        "A held": (Authorize("A", 10, exclusive=True, seconds=10**9).by("web"), ok()),
+        "B locked": (Lock("B"), ok()),
+        "B full": (update("B", max_balance=60), ok()),
+        "A voided": (Reverse("issue-A"), ok()),
+    }
+    lines += [line for name, line in wrongs.items() if name in wrong]
+    play(*lines, At("2026-03-03T00:00:00Z"), (operation, no(reason)))

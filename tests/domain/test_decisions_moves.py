@@ -1,5 +1,7 @@
 """Closing cards, moving value between them, and correcting balances."""
 
+from server.domain.commands import Location
+from tests.memory_ledger import MemoryLedger
 from tests.operations import (
     Adjust,
     Authorize,
@@ -8,10 +10,11 @@ from tests.operations import (
     Issue,
     Load,
     Lock,
+    Operation,
     Redeem,
     Transfer,
 )
-from tests.stories import At, card, no, ok, play
+from tests.stories import NOON, At, card, instant, no, ok, play
 
 
 def test_closing_with_each_disposition() -> None:
@@ -145,3 +148,26 @@ def test_adjusting() -> None:
         (Lock("A"), ok()),
         (Adjust("A", 1), ok(A=card(5, held=4, state="LOCKED"))),
     )
+
+
+def test_value_is_owed_by_who_sold_it_wherever_it_goes() -> None:
+    """One tranche for each debtor; a transfer changes the card, not who owes."""
+    ledger = MemoryLedger(instant(NOON))
+    steps: list[tuple[str, Operation]] = [
+        ("west", Issue("A", 50)),
+        ("east", Load("A", 30)),
+        ("west", Load("A", 5)),
+        ("east", Redeem("A", 55)),
+        ("east", Issue("B", 1)),
+        ("west", Transfer("A", "B")),
+    ]
+    for number, (entity, operation) in enumerate(steps):
+        ledger.translator.location = Location("shop", entity=entity)
+        assert ledger.perform(operation.named(str(number))).reason is None
+    owed = {
+        handle: {account.entity: account.balance for account in card.accounts}
+        for card, handle in (
+            (card, ledger.translator.handles[card.id][0]) for card in ledger.world.cards.values()
+        )
+    }
+    assert owed == {"A": {"west": 0, "east": 0}, "B": {"east": 31}}

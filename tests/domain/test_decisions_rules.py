@@ -244,3 +244,21 @@ def test_training_never_reaches_a_live_card() -> None:
         assert outcome.reason == reason, operation
     assert ledger.figures("A") == before
     assert ledger.figures("A", "TRAINING").balance == 0
+
+
+def test_a_validity_that_no_calendar_holds_is_refused_as_malformed() -> None:
+    """Found only with the program at hand, and yet it leaves no trace."""
+    play(
+        (Issue("A", 10, "SHORT", valid_from="9999-12-28"), no("INVALID_FIELD")),
+        (Issue("B", 10, "MONTH", valid_from="9999-12-01"), no("INVALID_FIELD")),
+        (Issue("A", 10, "SHORT", valid_from="9999-12-27"), ok(A=10)),
+        (Redeem("A", 1), no("CARD_NOT_YET_VALID")),
+    )
+
+
+def test_a_program_that_wants_a_pin_sells_no_card_without() -> None:
+    play(
+        (Create("A", "PIN"), no("INVALID_FIELD")),
+        (Issue("A", 10, "PIN"), no("INVALID_FIELD")),
+        (Issue("A", 10, "PIN", pin="1234"), ok(A=10)),
+    )

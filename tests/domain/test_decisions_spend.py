@@ -219,3 +219,15 @@ def test_an_emptied_or_expired_tranche_makes_no_card_urgent() -> None:
             ok(A=10, B=5, plan=(("B", 5), ("A", 0))),
         ),
     )
+
+
+def test_the_answer_shows_the_cards_in_the_order_they_were_named() -> None:
+    ledger = play(
+        (Issue("A", 10), ok()),
+        (Issue("B", 10, valid_until="2026-04-30"), ok()),
+        (Issue("C", 10, valid_until="2026-06-30"), ok()),
+    )
+    asked = RedeemMany(("A", "B", "C"), 15, soonest_first=True).named("asked")
+    assert list(ledger.perform(asked).cards) == ["B", "C"]
+    again = RedeemMany(("A", "C", "B"), 7, soonest_first=True).named("again")
+    assert list(ledger.perform(again).cards) == ["A", "C"]

@@ -100,7 +100,7 @@ def stale_balance() -> None:
 def _values(account: Account) -> tuple[Any, ...]:
     return (
         account.id, account.card_id, account.origin, account.expire_time, account.balance,
-        account.held,
+        account.held, account.entity,
     )  # fmt: skip
 
 

@@ -286,19 +286,24 @@ def update(model: "LedgerModel", request: Request, op: o.Update, now: int) -> De
 
 def transfer(model: "LedgerModel", request: Request, op: o.Transfer, now: int) -> Decided:
     source, target = model.card(request, op.source), model.card(request, op.target)
+    if source is target:
+        raise Refusal("SAME_CARD")
     need_pin(source, op.pin, now)
     need_state(source, "ACTIVE", "LOCKED")
+    need_state(target, "ACTIVE")
     need_valid(source, now)
+    need_valid(target, now)
     if op.amount is not None:
         need_unit(source.unit, op.unit)
+    need_unit(target.unit, source.unit)
     available = source.available(now)
     amount = available if op.amount is None else op.amount
-    need_target(source, target, amount, now)
     holds = source.open_holds(now)
     if any(hold.exclusive and hold.client != request.client for hold in holds):
         raise Refusal("HELD_BY_OTHER")
     if op.close_source and holds:
         raise Refusal("OPEN_HOLDS")
+    need_room(target, amount, now)
     if amount > available:
         raise Refusal("INSUFFICIENT_FUNDS")
     if op.close_source and amount < available:
@@ -311,15 +316,6 @@ def transfer(model: "LedgerModel", request: Request, op: o.Transfer, now: int) -
     if op.close_source:
         _end(decided, source)
     return decided
-
-
-def need_target(source: Card, target: Card, amount: int, now: int) -> None:
-    if source is target:
-        raise Refusal("SAME_CARD")
-    need_state(target, "ACTIVE")
-    need_valid(target, now)
-    need_unit(target.unit, source.unit)
-    need_room(target, amount, now)
 
 
 def _move(decided: Decided, source: Card, target: Card, amount: int, now: int) -> None:
@@ -341,22 +337,29 @@ def _end(decided: Decided, card: Card) -> None:
 
 def close(model: "LedgerModel", request: Request, op: o.Close, now: int) -> Decided:
     card = model.card(request, op.card)
+    target = None if op.target is None else model.card(request, op.target)
+    if target is card:
+        raise Refusal("SAME_CARD")
     if card.state == "CLOSED":
         return approve(request, card.unit, [card])
     need_state(card, "INACTIVE", "ACTIVE", "LOCKED")
+    if target is not None:
+        need_state(target, "ACTIVE")
     if op.disposition in ("CASH_OUT", "TRANSFER"):
         need_valid(card, now)
+    if target is not None:
+        need_valid(target, now)
+        need_unit(target.unit, card.unit)
     if card.open_holds(now):
         raise Refusal("OPEN_HOLDS")
-    if op.disposition == "REQUIRE_ZERO" and card.balance(now):
-        raise Refusal("BALANCE_NOT_ZERO")
     if op.disposition == "CASH_OUT" and not card.return_allowed:
         raise Refusal("RETURN_NOT_ALLOWED")
+    if target is not None:
+        need_room(target, card.available(now), now)
+    if op.disposition == "REQUIRE_ZERO" and card.balance(now):
+        raise Refusal("BALANCE_NOT_ZERO")
     decided = approve(request, card.unit, [card], approved=card.total())
-    if op.disposition == "TRANSFER":
-        assert op.target is not None
-        target = model.card(request, op.target)
-        need_target(card, target, card.available(now), now)
+    if target is not None:
         _move(decided, card, target, card.available(now), now)
         decided.cards.append(target)
     if op.disposition == "CASH_OUT":

@@ -85,6 +85,7 @@ def redeem_many(model: "LedgerModel", request: Request, op: o.RedeemMany, now: i
         need_valid(card, now)
     for card in cards:
         need_unit(card.unit, op.unit)
+    for card in cards:
         need_not_held(card, request.client, now)
     amount = _grant(sum(card.available(now) for card in cards), op.amount, op.partial)
     if op.soonest_first:

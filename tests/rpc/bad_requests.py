@@ -251,6 +251,10 @@ CASES: Final = (
          "start_time"),
     Case("end_time negative", v1.ListTransactionsRequest(end_time=Timestamp(seconds=-(2**62))),
          "end_time"),
+    Case("times swapped", v1.ListTransactionsRequest(
+        start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=1)), "end_time"),
+    Case("no time at all", v1.ListTransactionsRequest(
+        start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=2)), "end_time"),
     Case("hold for 0 s", authorize(whole_balance=True, expire_after=Duration()), "expire_after"),
     Case("hold for -1 s", authorize(whole_balance=True, expire_after=Duration(seconds=-1)),
          "expire_after"),
@@ -378,7 +382,10 @@ CASES: Final = (
     Case("adjust for a blank reason", adjust(context=v1.CallContext(reason=" ")),
          "context.reason"),
     Case("batch of 129", issue(batch="x" * 129), "batch"),
-    Case("customer with a tab", issue(customer="a\tb"), "customer"),
+    Case("customer with a tab", issue(customer="customers/a\tb"), "customer"),
+    Case("customer that is no name", create(customer="4711"), "customer"),
+    Case("customer of another collection", update("customer", customer="giftCards/1"),
+         "gift_card.customer"),
     Case("reference of 129", create(external_reference="x" * 129), "external_reference"),
     Case("sale reference of 129", authorize(whole_balance=True, sale_reference="x" * 129),
          "sale_reference"),

@@ -148,6 +148,12 @@ def test_a_book_must_be_live_or_training(edge: Stage, unchanged: list[int], book
     assert (heard.code, heard.reason, heard.fields) == (INVALID, FIELD, ("giftcard-book",))
 
 
+def test_a_book_is_named_once(edge: Stage, unchanged: list[int]) -> None:
+    twice = (("giftcard-book", "training"), ("giftcard-book", "live"))
+    heard = edge.call(redeem(), metadata=twice)
+    assert (heard.code, heard.reason, heard.fields) == (INVALID, FIELD, ("giftcard-book",))
+
+
 def test_a_deadline_that_is_too_short_is_told_so(edge: Stage, unchanged: list[int]) -> None:
     heard = edge.call(redeem(), timeout=0.015)
     assert heard.code == "DEADLINE_EXCEEDED"

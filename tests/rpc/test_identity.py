@@ -118,6 +118,13 @@ def test_whatever_is_wrong_with_a_credential_the_answer_is_the_same(
             assert (name, heard.raw) == (name, nobody.raw)
 
 
+def test_two_credentials_are_none(both: Stage, headers: dict[str, str]) -> None:
+    """A proxy may have looked at the other one."""
+    for first, second in (("token", "password"), ("token", "token"), ("unknown token", "token")):
+        sent = (("authorization", headers[first]), ("authorization", headers[second]))
+        assert both.call(READ, None, metadata=sent).reason == "UNAUTHENTICATED"
+
+
 def test_who_is_unknown_is_not_told_what_else_is_wrong(both: Stage) -> None:
     """The credential comes before the method's scope, the message and the book."""
     path = f"/{SERVICE}/RedeemGiftCard"
@@ -213,6 +220,46 @@ def test_a_client_of_one_store_is_always_there(edge: Stage) -> None:
         assert (heard.code, heard.reason) == ("PERMISSION_DENIED", "LOCATION_FORBIDDEN")
         assert heard.metadata == {"location": "locations/shop"}
     assert edge.rows() == rows
+
+
+def test_an_administrator_of_one_store_gives_no_reach_beyond_it(edge: Stage) -> None:
+    place = v1.Location(country_code="AT", time_zone="UTC")
+    edge.answer(v1.CreateLocationRequest(location_id="far", location=place))
+    edge.thread.add("store-admin", principal("own", "boss", SCOPES, location="shop"))
+    parent = "merchants/own"
+
+    def create(name: str, location: str, who: str) -> Any:
+        wanted = v1.ApiClient(scopes=[v1.ApiClient.READ], location=location)
+        return edge.call(
+            v1.CreateApiClientRequest(
+                parent=parent, api_client_id=name, api_client=wanted, request_id=unique()
+            ),
+            who,
+        )
+
+    assert create("inside", "locations/shop", "store-admin").code == "OK"
+    assert create("outside", "", "own").code == "OK"
+    outside = f"{parent}/apiClients/outside"
+    token = credential_of(edge, outside, kind=v1.Credential.TOKEN)
+    moved = v1.ApiClient(name=f"{parent}/apiClients/inside")
+    requests = (
+        v1.UpdateApiClientRequest(api_client=moved, update_mask=FieldMask(paths=["location"])),
+        v1.UpdateApiClientRequest(api_client=v1.ApiClient(name=outside, display_name="mine")),
+        v1.CreateCredentialRequest(
+            parent=outside, credential=v1.Credential(kind=v1.Credential.TOKEN)
+        ),
+        v1.RotateCredentialRequest(name=token.name),
+        v1.RevokeCredentialRequest(name=token.name),
+    )
+    rows = edge.rows()
+    for request in requests:
+        request.request_id = unique()
+        heard = edge.call(request, "store-admin")
+        assert (heard.code, heard.reason) == ("PERMISSION_DENIED", "LOCATION_FORBIDDEN"), request
+    for location in ("", "locations/far"):
+        assert create("more", location, "store-admin").reason == "LOCATION_FORBIDDEN"
+    assert edge.rows() == rows
+    assert edge.call(READ, token.secret).code == "OK"
 
 
 # Merchants and books

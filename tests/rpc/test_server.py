@@ -1,8 +1,10 @@
 """The server as a whole: health, reflection, stopping, defects, load, and PINs across a restart."""
 
+import io
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -183,7 +185,7 @@ PLANTS: Final[dict[str, tuple[Callable[[Any], Any], str, Callable[[Any], Any]]]]
     ),
     "read": (lambda server: server._bridge, "read", lambda card: v1.ListGiftCardsRequest()),
     "query": (lambda server: queries, "holds_page", lambda card: v1.ListHoldsRequest()),
-    "answer": (lambda server: render, "transaction_message", redeem),
+    "answer": (lambda server: render, "transaction_fields", redeem),
 }  # fmt: skip
 
 
@@ -210,7 +212,7 @@ def test_a_defect_after_the_decision_does_not_undo_it(
     """So the sentence must not claim that nothing was done."""
     card = alone.issue(100)
     with monkeypatch.context() as patch:
-        patch.setattr(render, "transaction_message", _fail)
+        patch.setattr(render, "transaction_fields", _fail)
         assert alone.call(redeem(card, "half")).code == "INTERNAL"
     assert "Nothing was done" not in FIXED
     again = alone.call(redeem(card, "half"))
@@ -250,6 +252,68 @@ def test_too_much_to_do_is_said_at_once_and_a_reversal_still_gets_in(tmp_path: P
         undone = stage.begin(undo)
         gate.open()
         assert [stage.wait(each).code for each in (under_way, waiting, undone)] == ["OK"] * 3
+
+
+def test_a_till_does_not_wait_behind_who_tries_passwords_out(alone: Stage) -> None:
+    parent = "merchants/own/apiClients/till"
+    alone.answer(
+        v1.CreateApiClientRequest(
+            parent="merchants/own", api_client_id="till",
+            api_client=v1.ApiClient(scopes=[v1.ApiClient.READ]),
+        )
+    )  # fmt: skip
+    login = v1.Credential(kind=v1.Credential.PASSWORD, login="till")
+    alone.answer(
+        v1.CreateCredentialRequest(parent=parent, credential=login, password="till-password")
+    )
+    read = v1.ListGiftCardsRequest()
+    assert alone.call(read, "till:till-password").code == "OK"
+    passwords: Any = alone.thread.server._directory._passwords
+    slots = [passwords._slots.acquire() for _ in range(2)]
+    guesses = [alone.begin(read, f"till:guess-{number}") for number in range(120)]
+    while sum(each.done() for each in guesses) < 20:
+        time.sleep(0.01)
+    assert alone.call(read, "till:till-password").code == "OK"
+    heard = [alone.wait(each) for each in guesses if each.done()]
+    assert [(each.reason, each.details) for each in heard] == [
+        ("OVERLOADED", ("ErrorInfo", "RetryInfo"))
+    ] * 20
+    for _ in slots:
+        passwords._slots.release()
+    reasons = Counter(alone.wait(each).reason for each in guesses)
+    assert reasons == {"OVERLOADED": 20, "UNAUTHENTICATED": 100}
+
+
+def test_a_log_that_nobody_reads_fails_no_call(alone: Stage) -> None:
+    class Closed(io.BytesIO):
+        def write(self, *_: object) -> int:
+            raise BrokenPipeError
+
+    log = alone.thread.server._access_log
+    log._stream = Closed()
+    card = alone.issue(100)
+    log._lines = ["x"] * 5000
+    assert alone.call(redeem(card)).code == "OK"
+
+
+# Looking up what became of a request
+
+
+def test_a_look_up_tells_what_happened_since(both: Stage) -> None:
+    card = both.issue(100)
+    both.answer(redeem(card, "since"))
+    look_up = v1.LookupTransactionRequest(request_id="since")
+    first = both.answer(look_up)
+    assert first.transaction == both.answer(v1.GetTransactionRequest(name=first.transaction.name))
+    assert first.transaction.feed_sequence > 0
+    assert first.transaction.reversal_transaction == ""
+    assert first.gift_cards[0].balance == usd(90)
+    undo = v1.ReverseTransactionRequest(original_request_id="since", request_id="undo since")
+    undone = both.answer(undo)
+    again = both.answer(look_up)
+    assert again.state == v1.LookupTransactionResponse.APPROVED
+    assert again.transaction.reversal_transaction == undone.transaction.name
+    assert again.gift_cards[0].balance == usd(100)
 
 
 # PINs

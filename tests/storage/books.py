@@ -8,9 +8,9 @@ from sqlalchemy import insert
 
 from server.domain.commands import Context
 from server.domain.errors import DomainError
-from server.domain.ids import shard_bits_of
+from server.domain.ids import shard_bits_of, stamp_at
 from server.ledger import Answer, BatchProcessor, Ledger
-from server.secrets import new_id
+from server.secrets.ids import _Generator
 from server.storage import schema
 from server.storage.database import Database
 from tests.in_process import Translator, pin_matches, program
@@ -122,14 +122,15 @@ class Books:
         self.clock = Clock(20_513 * DAY + DAY // 2)
         self.merchant_id = merchant_id
         self._database = database
-        processor = BatchProcessor(
-            clock=self.clock,
-            new_id=lambda now, like: new_id(now, shard_bits_of(like) if like else None),
-            pin_matches=pin_matches,
-        )
+        # Its own: the process's runs ahead of this clock once another test has made ids later.
+        self._ids = _Generator()
+        processor = BatchProcessor(clock=self.clock, new_id=self._new_id, pin_matches=pin_matches)
         self.ledger = Ledger(database, processor)
-        self.translator = Translator(merchant_id, lambda: new_id(self.clock.now))
+        self.translator = Translator(merchant_id, lambda: self._new_id(self.clock.now, None))
         self._sell_gift_cards()
+
+    def _new_id(self, now: int, like: str | None) -> str:
+        return self._ids.next_id(stamp_at(now), shard_bits_of(like) if like else None)
 
     def _sell_gift_cards(self) -> None:
         common = {"version": 1, "create_time": self.clock.now}

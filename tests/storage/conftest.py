@@ -19,7 +19,7 @@ Copies = Callable[[str], AbstractContextManager[Database]]
 
 
 @contextmanager
-def _templates(fill: Fill, folder: Path, postgres: Callable[[], Postgres]) -> Iterator[Copies]:
+def _templates(fill: Fill, folder: Path, postgres: Postgres) -> Iterator[Copies]:
     made: dict[str, str] = {}
 
     def template(engine: str) -> str:
@@ -30,7 +30,7 @@ def _templates(fill: Fill, folder: Path, postgres: Callable[[], Postgres]) -> It
                 url = f"sqlite:///{made[engine]}"
             else:
                 made[engine] = name
-                url = postgres().create_database(name)
+                url = postgres.create_database(name)
             database = Database(url)
             fill(database)
             database.close()
@@ -42,31 +42,26 @@ def _templates(fill: Fill, folder: Path, postgres: Callable[[], Postgres]) -> It
         if engine == "sqlite":
             url = f"sqlite:///{shutil.copy(source, folder / name)}"
         else:
-            url = postgres().create_database(name, source)
+            url = postgres.create_database(name, source)
         database = Database(url)
         try:
             yield database
         finally:
             database.close()
             if engine == "postgresql":
-                postgres().drop_database(name)
+                postgres.drop_database(name)
 
     yield copy
     if "postgresql" in made:
-        postgres().drop_database(made["postgresql"])
+        postgres.drop_database(made["postgresql"])
 
 
 @pytest.fixture(scope="session")
 def copies_of(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
 ) -> Callable[[Fill], AbstractContextManager[Copies]]:
     """Makes copies of a database that is filled once on each engine."""
     folder = tmp_path_factory.mktemp("databases")
-
-    def postgres() -> Postgres:
-        server: Postgres = request.getfixturevalue("postgres")
-        return server
-
     return lambda fill: _templates(fill, folder, postgres)
 
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +14,7 @@ from server.storage.database import (
     UnknownOutcomeError,
     UnsafeDatabaseError,
     commit,
+    is_lost_race,
     sqlite_is_safe,
 )
 
@@ -247,3 +249,41 @@ def test_commit_makes_it_durable_for_others(database: Database) -> None:
     with database.connect_reader() as connection:
         ids = {row.id for row in connection.execute(schema.history.select())}
     assert "x" in ids
+
+
+_AFTER_WHICH_TO_TRY_AGAIN = [
+    ("40001", True),  # serialization
+    ("40P01", True),  # deadlock
+    ("55P03", True),  # lock time-out
+    ("23505", True),  # unique key
+    ("57P01", True),  # shutdown by the administrator
+    ("57P02", True),  # another backend crashed
+    ("57P03", True),  # the server is starting
+    ("25P03", True),  # idle in transaction for too long
+    ("08006", True),  # the connection went
+    ("57014", False),  # statement time-out: the next try would take as long
+    ("53100", False),  # disk full
+    ("42P01", False),  # no such table: ours to mend
+    ("22003", False),  # number out of range
+]
+
+
+@pytest.mark.parametrize(("state", "again"), _AFTER_WHICH_TO_TRY_AGAIN)
+def test_what_was_surely_not_committed_is_tried_again(state: str, again: bool) -> None:
+    assert is_lost_race(psycopg.errors.lookup(state)()) == again
+
+
+def test_an_error_without_a_state_is_a_lost_connection_only_where_the_server_is_at_fault() -> None:
+    assert is_lost_race(psycopg.OperationalError("consuming input failed"))
+    assert not is_lost_race(psycopg.DataError("text cannot contain NUL"))
+    assert not is_lost_race(AssertionError())
+
+
+def test_a_second_process_cannot_open_the_same_file_by_another_name(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    link = tmp_path / "link.sqlite3"
+    link.symlink_to(sqlite_url.removeprefix("sqlite:///"))
+    first = Database(sqlite_url)
+    assert "Another process has" in _opened_elsewhere(f"sqlite:///{link}")
+    first.close()

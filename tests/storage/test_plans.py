@@ -50,8 +50,8 @@ INSERT INTO hold (id, card_id, cell, merchant_id, book, client_id, transaction_i
     requested, authorized, captured, exclusive, expire_time, create_time)
   SELECT {id}, {owner}, 7, {merchant}, 1, 'c', {id}, 1, 5, 5, 0, 0, n, n FROM numbers;
 INSERT INTO code (code_hash, cell, merchant_id, book, kind, state, ciphertext, key_version,
-    create_time, reservation_id, line)
-  SELECT {key}, 7, {merchant}, 1, 1, 2, {key}, 1, n, {owner}, n / 10 FROM numbers;
+    normalization, create_time, reservation_id, line)
+  SELECT {key}, 7, {merchant}, 1, 1, 2, {key}, 1, 1, n, {owner}, n / 10 FROM numbers;
 INSERT INTO ledger_commit (id, merchant_id, book, cell, first_sequence, count,
     first_transaction_id, last_transaction_id, commit_time, previous, hash)
   SELECT {id}, {merchant}, 1, 7, n, 1, {id}, {id}, n, '', '' FROM numbers

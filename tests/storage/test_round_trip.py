@@ -53,8 +53,10 @@ def _card() -> Card:
         head="ab" * 32, is_new=True,
     )  # fmt: skip
     card.accounts = [
-        Account(_ACCOUNT_ID, card.id, Origin.PROMO, 21, 2_200, 2_300 - 200, is_new=True)
-    ]
+        Account(
+            _ACCOUNT_ID, card.id, Origin.PROMO, 21, 2_200, 2_100, "west", 22, is_new=True
+        )
+    ]  # fmt: skip
     card.holds = [
         Hold(
             _HOLD_ID, card.id, "till", 2_500, 2_400, True, "sale 1", 26, 25,
@@ -131,6 +133,8 @@ def _as_stored(card: Card) -> dict[str, Any]:
     facts = asdict(card)
     for item in (facts, *facts["accounts"], *facts["holds"]):
         item["is_new"] = False
+    for account in facts["accounts"]:
+        account["create_time"] = 0  # written, and never asked for
     return facts
 
 
@@ -188,7 +192,7 @@ def test_a_changed_card_is_written_over(written: tuple[Database, Card, Record]) 
     expected = _as_stored(card) | {"holds": []}
     assert asdict(stored) == expected
     with database.connect_reader() as connection:
-        (ended,) = loading.load_holds(connection, "id", [hold.id], [_CELL])
+        (ended,) = loading.load_holds(connection, [hold.id], [_CELL])
     assert asdict(ended) == asdict(hold)
 
 

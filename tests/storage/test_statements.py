@@ -96,11 +96,11 @@ def test_values_arrive_as_they_left(connection: Connection) -> None:
     """Bytes, absent values, the largest numbers, and text that looks like something else."""
     names = (
         "code_hash", "cell", "merchant_id", "book", "card_id", "kind", "state", "last_four",
-        "ciphertext", "key_version", "create_time", "reservation_id", "line",
+        "ciphertext", "key_version", "normalization", "create_time", "reservation_id", "line",
     )  # fmt: skip
     rows = [
-        (b"\x00\xff'", -(2**63), "', ''); --", 1, None, 1, 2, "%s", b"", 2**63 - 1, 0, "$1", 1),
-        (b"?", 2**63 - 1, "ß😀\t", 2, None, 1, 3, "?", b"\x00", 0, -1, "", 2),
+        (b"\x00\xff'", -(2**63), "', ''); --", 1, None, 1, 2, "%s", b"", 2**63 - 1, 1, 0, "$1", 1),
+        (b"?", 2**63 - 1, "ß😀\t", 2, None, 1, 3, "?", b"\x00", 0, 1, -1, "", 2),
     ]
     statements.insert(connection, schema.code, names, rows)
     found = statements.select_in(

@@ -1,9 +1,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
 
 import pytest
+from sqlalchemy import Column, LargeBinary, Text
 
-from server.storage import audit, migrate
+from server.storage import audit, migrate, schema
 from server.storage.audit import Snapshot
 from server.storage.database import Database
 from server.verify import Report, cards, verify, verify_snapshot
@@ -17,6 +19,12 @@ from tests.storage.corruptions import CORRUPTIONS, statement
 def kept_copies(copies_of: Callable[[Fill], AbstractContextManager[Copies]]) -> Iterator[Copies]:
     with copies_of(_fill) as copies:
         yield copies
+
+
+@pytest.fixture(scope="module")
+def kept_on_sqlite(kept_copies: Copies) -> Iterator[Database]:
+    with kept_copies("sqlite") as database:
+        yield database
 
 
 def _fill(database: Database) -> None:
@@ -134,6 +142,52 @@ def test_a_wrong_row_is_named(kept: Database, name: str) -> None:
     assert not report.ok
     assert report.problems[0].table == table, _problems(report)
     assert len(report.problems) <= 12, f"one wrong row makes too much noise:\n{_problems(report)}"
+
+
+#: What verify cannot judge: hashes and ciphertexts without the keys (of a PIN it knows whether
+#: there is one), wrong PINs, and what is counted after a transaction was sealed.
+_NOT_JUDGED: Final = frozenset({
+    "card.pin_failures", "card.pin_locked_until",
+    "code.code_hash", "code.ciphertext", "code.key_version",
+    "ledger_transaction.replays",
+})  # fmt: skip
+_LEDGER: Final = (
+    "card", "code", "account", "hold", "hold_line", "ledger_transaction", "entry", "posting",
+    "ledger_commit", "feed_head",
+)  # fmt: skip
+#: (table, column, which row): of what has a life, one at its beginning and one at its end.
+_VALUES: Final = [
+    (table, column.name, place)
+    for table in _LEDGER
+    for column in schema.metadata.tables[table].columns
+    for place in (("first", "last") if table in ("account", "hold", "hold_line") else ("first",))
+]
+
+
+def _another_value(column: Column[Any]) -> str:
+    name = f'"{column.name}"'
+    if isinstance(column.type, LargeBinary):
+        return "X'00'"
+    text = isinstance(column.type, Text)
+    return f"coalesce({name}, '') || 'x'" if text else f"coalesce({name}, 0) + 1000000000000"
+
+
+@pytest.mark.parametrize(("table_name", "name", "place"), _VALUES)
+def test_every_column_is_judged(
+    kept_on_sqlite: Database, table_name: str, name: str, place: str
+) -> None:
+    """One value of the first or last row is another one: the same on both engines."""
+    table = schema.metadata.tables[table_name]
+    keys = [f'"{key.name}"' for key in table.primary_key]
+    direction = "ASC" if place == "first" else "DESC"
+    order = ", ".join(f"{key} {direction}" for key in keys)
+    change = (
+        f'UPDATE "{table_name}" SET "{name}" = {_another_value(table.c[name])}'
+        f" WHERE ({', '.join(keys)}) ="
+        f' (SELECT {", ".join(keys)} FROM "{table_name}" ORDER BY {order} LIMIT 1)'
+    )
+    with _corrupted(kept_on_sqlite, change) as books:
+        assert verify_snapshot(books).ok == (f"{table_name}.{name}" in _NOT_JUDGED)
 
 
 def test_it_stops_when_too_much_is_wrong(kept: Database) -> None:

@@ -26,8 +26,8 @@ _GOOD: dict[str, dict[str, Any]] = {
     },
     "code": {
         "code_hash": b"h1", "cell": 7, "merchant_id": "m1", "book": 1, "card_id": "c1",
-        "kind": 1, "state": 1, "ciphertext": b"x", "key_version": 1, "create_time": 1,
-        "reservation_id": "t1", "line": 1,
+        "kind": 1, "state": 1, "ciphertext": b"x", "key_version": 1, "normalization": 1,
+        "create_time": 1, "reservation_id": "t1", "line": 1,
     },
     "account": {
         "id": "a1", "card_id": "c1", "cell": 7, "merchant_id": "m1", "book": 1, "unit": "USD",

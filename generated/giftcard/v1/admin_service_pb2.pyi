@@ -270,8 +270,8 @@ class Credential(_message.Message):
     state: Global___Credential.State.ValueType
     """Whether it works."""
     login: _builtins.str
-    """The login that goes with a PASSWORD: 1-128 printable ASCII characters, unique on this server.
-    Empty for a TOKEN.
+    """The login that goes with a PASSWORD: 1-128 printable ASCII characters without spaces and colons,
+    unique on this server. Empty for a TOKEN.
     """
     secret: _builtins.str
     """The token or password in full. Present only in the first answer of CreateCredential and
@@ -614,7 +614,8 @@ class CreateCredentialRequest(_message.Message):
     """Resource name of the API client, `merchants/{merchant}/apiClients/{api_client}`."""
     password: _builtins.str
     """The password for a PASSWORD that the legacy system already uses, 8-128 characters. Absent: the
-    server makes one. Refused for a TOKEN, which only the server makes.
+    server makes one. Refused for a TOKEN, which only the server makes. Not part of the request's
+    meaning: a replay with another password changes nothing.
     """
     request_id: _builtins.str
     """Unique id of this request among those of the caller: 1-128 printable ASCII characters, a UUID
@@ -753,7 +754,7 @@ class RotateCredentialRequest(_message.Message):
     """Resource name of the credential to replace."""
     password: _builtins.str
     """The new password for a PASSWORD, 8-128 characters. Absent: the server makes one. Refused for a
-    TOKEN.
+    TOKEN. Not part of the request's meaning: a replay with another password changes nothing.
     """
     request_id: _builtins.str
     """Unique id of this request among those of the caller: 1-128 printable ASCII characters, a UUID

@@ -29,12 +29,14 @@ class AdminServiceStub:
     """Keeps merchants, API clients and credentials.
 
     The scope ADMINISTER reaches the caller's own merchant, PLATFORM reaches all of them. What the
-    caller may not see is not found. Every writing method is idempotent by `request_id` as described
+    caller may not see is not found. A caller that is bound to a location administers only clients
+    that are bound to the same one. Every writing method is idempotent by `request_id` as described
     at GiftCardService and answers the resource; a replay gives the first answer again, without
     any secret, and is marked by the trailing metadata `giftcard-replayed: true`. Besides the reasons
     that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
-    OVERLOADED, DEADLINE_TOO_SHORT, UNAVAILABLE and INTERNAL; each that writes with
-    REQUEST_ID_REUSED, REQUEST_SEALED and OUTCOME_UNKNOWN.
+    OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each that writes with
+    LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL
+    and OUTCOME_UNKNOWN.
     """
 
     def __init__(self, channel):
@@ -104,12 +106,14 @@ class AdminServiceServicer:
     """Keeps merchants, API clients and credentials.
 
     The scope ADMINISTER reaches the caller's own merchant, PLATFORM reaches all of them. What the
-    caller may not see is not found. Every writing method is idempotent by `request_id` as described
+    caller may not see is not found. A caller that is bound to a location administers only clients
+    that are bound to the same one. Every writing method is idempotent by `request_id` as described
     at GiftCardService and answers the resource; a replay gives the first answer again, without
     any secret, and is marked by the trailing metadata `giftcard-replayed: true`. Besides the reasons
     that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
-    OVERLOADED, DEADLINE_TOO_SHORT, UNAVAILABLE and INTERNAL; each that writes with
-    REQUEST_ID_REUSED, REQUEST_SEALED and OUTCOME_UNKNOWN.
+    OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each that writes with
+    LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL
+    and OUTCOME_UNKNOWN.
     """
 
     def CreateMerchant(self, request, context):
@@ -189,7 +193,8 @@ class AdminServiceServicer:
         credential and create another: the server does not know the secret anymore.
 
         From nothing to ACTIVE. Needs the scope ADMINISTER or PLATFORM. Idempotent by `request_id`.
-        Fails with API_CLIENT_NOT_FOUND, RESOURCE_EXISTS (the login is taken).
+        Fails with API_CLIENT_NOT_FOUND, RESOURCE_EXISTS (the login is taken, or the client has two
+        usable credentials of this kind).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -221,7 +226,8 @@ class AdminServiceServicer:
 
         The old one stays ACTIVE until the overlap ends, then EXPIRED; the new one starts ACTIVE. Needs
         the scope ADMINISTER or PLATFORM. Idempotent by `request_id`. Fails with CREDENTIAL_NOT_FOUND,
-        also when the credential is not ACTIVE anymore.
+        also when the credential is not ACTIVE anymore, and RESOURCE_EXISTS when the client has two
+        usable ones already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -297,12 +303,14 @@ class AdminService:
     """Keeps merchants, API clients and credentials.
 
     The scope ADMINISTER reaches the caller's own merchant, PLATFORM reaches all of them. What the
-    caller may not see is not found. Every writing method is idempotent by `request_id` as described
+    caller may not see is not found. A caller that is bound to a location administers only clients
+    that are bound to the same one. Every writing method is idempotent by `request_id` as described
     at GiftCardService and answers the resource; a replay gives the first answer again, without
     any secret, and is marked by the trailing metadata `giftcard-replayed: true`. Besides the reasons
     that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
-    OVERLOADED, DEADLINE_TOO_SHORT, UNAVAILABLE and INTERNAL; each that writes with
-    REQUEST_ID_REUSED, REQUEST_SEALED and OUTCOME_UNKNOWN.
+    OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each that writes with
+    LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL
+    and OUTCOME_UNKNOWN.
     """
 
     @staticmethod

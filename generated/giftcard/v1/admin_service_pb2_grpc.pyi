@@ -16,12 +16,14 @@ class AdminServiceStub:
     """Keeps merchants, API clients and credentials.
 
     The scope ADMINISTER reaches the caller's own merchant, PLATFORM reaches all of them. What the
-    caller may not see is not found. Every writing method is idempotent by `request_id` as described
+    caller may not see is not found. A caller that is bound to a location administers only clients
+    that are bound to the same one. Every writing method is idempotent by `request_id` as described
     at GiftCardService and answers the resource; a replay gives the first answer again, without
     any secret, and is marked by the trailing metadata `giftcard-replayed: true`. Besides the reasons
     that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
-    OVERLOADED, DEADLINE_TOO_SHORT, UNAVAILABLE and INTERNAL; each that writes with
-    REQUEST_ID_REUSED, REQUEST_SEALED and OUTCOME_UNKNOWN.
+    OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each that writes with
+    LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL
+    and OUTCOME_UNKNOWN.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -74,7 +76,8 @@ class AdminServiceStub:
     credential and create another: the server does not know the secret anymore.
 
     From nothing to ACTIVE. Needs the scope ADMINISTER or PLATFORM. Idempotent by `request_id`.
-    Fails with API_CLIENT_NOT_FOUND, RESOURCE_EXISTS (the login is taken).
+    Fails with API_CLIENT_NOT_FOUND, RESOURCE_EXISTS (the login is taken, or the client has two
+    usable credentials of this kind).
     """
     ListCredentials: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListCredentialsRequest, _admin_service_pb2.ListCredentialsResponse]
     """Lists the credentials of an API client, newest first, ended ones included, without secrets.
@@ -94,19 +97,22 @@ class AdminServiceStub:
 
     The old one stays ACTIVE until the overlap ends, then EXPIRED; the new one starts ACTIVE. Needs
     the scope ADMINISTER or PLATFORM. Idempotent by `request_id`. Fails with CREDENTIAL_NOT_FOUND,
-    also when the credential is not ACTIVE anymore.
+    also when the credential is not ACTIVE anymore, and RESOURCE_EXISTS when the client has two
+    usable ones already.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps merchants, API clients and credentials.
 
     The scope ADMINISTER reaches the caller's own merchant, PLATFORM reaches all of them. What the
-    caller may not see is not found. Every writing method is idempotent by `request_id` as described
+    caller may not see is not found. A caller that is bound to a location administers only clients
+    that are bound to the same one. Every writing method is idempotent by `request_id` as described
     at GiftCardService and answers the resource; a replay gives the first answer again, without
     any secret, and is marked by the trailing metadata `giftcard-replayed: true`. Besides the reasons
     that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
-    OVERLOADED, DEADLINE_TOO_SHORT, UNAVAILABLE and INTERNAL; each that writes with
-    REQUEST_ID_REUSED, REQUEST_SEALED and OUTCOME_UNKNOWN.
+    OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each that writes with
+    LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL
+    and OUTCOME_UNKNOWN.
     """
 
     @_abc_1.abstractmethod
@@ -205,7 +211,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         credential and create another: the server does not know the secret anymore.
 
         From nothing to ACTIVE. Needs the scope ADMINISTER or PLATFORM. Idempotent by `request_id`.
-        Fails with API_CLIENT_NOT_FOUND, RESOURCE_EXISTS (the login is taken).
+        Fails with API_CLIENT_NOT_FOUND, RESOURCE_EXISTS (the login is taken, or the client has two
+        usable credentials of this kind).
         """
 
     @_abc_1.abstractmethod
@@ -243,7 +250,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The old one stays ACTIVE until the overlap ends, then EXPIRED; the new one starts ACTIVE. Needs
         the scope ADMINISTER or PLATFORM. Idempotent by `request_id`. Fails with CREDENTIAL_NOT_FOUND,
-        also when the credential is not ACTIVE anymore.
+        also when the credential is not ACTIVE anymore, and RESOURCE_EXISTS when the client has two
+        usable ones already.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _aio.Server) -> None: ...

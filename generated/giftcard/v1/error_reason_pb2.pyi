@@ -38,15 +38,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
       {"reason": "SCOPE_MISSING", "domain": "giftcard.v1", "metadata": {"scope": "ADJUST"}}
     """
     LOCATION_FORBIDDEN: _ErrorReason.ValueType  # 3
-    """PERMISSION_DENIED, not a decision. The client is bound to another location than the one it
-    names.
+    """PERMISSION_DENIED, not a decision. The client is bound to `location` and names another one, or
+    administers a client that is not bound to the same.
 
     Example:
-      {"reason": "LOCATION_FORBIDDEN", "domain": "giftcard.v1"}
+      {"reason": "LOCATION_FORBIDDEN", "domain": "giftcard.v1",
+       "metadata": {"location": "locations/1001"}}
     """
     INVALID_FIELD: _ErrorReason.ValueType  # 4
     """INVALID_ARGUMENT, not a decision. A field is missing, malformed or out of range. BadRequest
-    lists every field that is wrong.
+    names the first that is wrong, by its path, and what it must be. The path is empty for bytes
+    that are no message, and `giftcard-book` for that metadata key.
 
     Example:
       {"reason": "INVALID_FIELD", "domain": "giftcard.v1",
@@ -60,7 +62,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
       {"reason": "PAGE_TOKEN_INVALID", "domain": "giftcard.v1"}
     """
     REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 6
-    """RESOURCE_EXHAUSTED, not a decision. The request is larger than the server takes.
+    """RESOURCE_EXHAUSTED, not a decision. The request is larger than the server takes. What is sixteen
+    times too large, or has more than 16 KiB of metadata, is refused by the transport: with the same
+    status, and without details.
 
     Example:
       {"reason": "REQUEST_TOO_LARGE", "domain": "giftcard.v1",
@@ -158,15 +162,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
       {"reason": "CODE_EXISTS", "domain": "giftcard.v1"}
     """
     RESOURCE_EXISTS: _ErrorReason.ValueType  # 20
-    """ALREADY_EXISTS, not a decision. A resource with this id, or a credential with this login,
-    exists already.
+    """ALREADY_EXISTS, not a decision. A resource with this id, or a credential with this login
+    (`field` is then `login`), exists already; or the client has as many usable credentials of this
+    kind as it may have (`limit` tells how many).
 
     Example:
       {"reason": "RESOURCE_EXISTS", "domain": "giftcard.v1",
        "metadata": {"resource": "programs/GC"}}
     """
     PIN_REQUIRED: _ErrorReason.ValueType  # 21
-    """PERMISSION_DENIED, a decision. The card has a PIN and the request has none.
+    """PERMISSION_DENIED, a decision. The card has a PIN and the request has none. LookupGiftCard has no
+    request id and so keeps none of the three decisions about PINs.
 
     Example:
       {"reason": "PIN_REQUIRED", "domain": "giftcard.v1"}
@@ -417,7 +423,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     with the same request id, look it up, or reverse it. Never take this for a failure.
 
     Example:
-      {"reason": "OUTCOME_UNKNOWN", "domain": "giftcard.v1", "metadata": {"request_id": "1b7f"}}
+      {"reason": "OUTCOME_UNKNOWN", "domain": "giftcard.v1"}
     """
     UNIMPLEMENTED: _ErrorReason.ValueType  # 59
     """UNIMPLEMENTED, not a decision. The server does not have this method yet.
@@ -517,15 +523,17 @@ Example:
   {"reason": "SCOPE_MISSING", "domain": "giftcard.v1", "metadata": {"scope": "ADJUST"}}
 """
 LOCATION_FORBIDDEN: ErrorReason.ValueType  # 3
-"""PERMISSION_DENIED, not a decision. The client is bound to another location than the one it
-names.
+"""PERMISSION_DENIED, not a decision. The client is bound to `location` and names another one, or
+administers a client that is not bound to the same.
 
 Example:
-  {"reason": "LOCATION_FORBIDDEN", "domain": "giftcard.v1"}
+  {"reason": "LOCATION_FORBIDDEN", "domain": "giftcard.v1",
+   "metadata": {"location": "locations/1001"}}
 """
 INVALID_FIELD: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT, not a decision. A field is missing, malformed or out of range. BadRequest
-lists every field that is wrong.
+names the first that is wrong, by its path, and what it must be. The path is empty for bytes
+that are no message, and `giftcard-book` for that metadata key.
 
 Example:
   {"reason": "INVALID_FIELD", "domain": "giftcard.v1",
@@ -539,7 +547,9 @@ Example:
   {"reason": "PAGE_TOKEN_INVALID", "domain": "giftcard.v1"}
 """
 REQUEST_TOO_LARGE: ErrorReason.ValueType  # 6
-"""RESOURCE_EXHAUSTED, not a decision. The request is larger than the server takes.
+"""RESOURCE_EXHAUSTED, not a decision. The request is larger than the server takes. What is sixteen
+times too large, or has more than 16 KiB of metadata, is refused by the transport: with the same
+status, and without details.
 
 Example:
   {"reason": "REQUEST_TOO_LARGE", "domain": "giftcard.v1",
@@ -637,15 +647,17 @@ Example:
   {"reason": "CODE_EXISTS", "domain": "giftcard.v1"}
 """
 RESOURCE_EXISTS: ErrorReason.ValueType  # 20
-"""ALREADY_EXISTS, not a decision. A resource with this id, or a credential with this login,
-exists already.
+"""ALREADY_EXISTS, not a decision. A resource with this id, or a credential with this login
+(`field` is then `login`), exists already; or the client has as many usable credentials of this
+kind as it may have (`limit` tells how many).
 
 Example:
   {"reason": "RESOURCE_EXISTS", "domain": "giftcard.v1",
    "metadata": {"resource": "programs/GC"}}
 """
 PIN_REQUIRED: ErrorReason.ValueType  # 21
-"""PERMISSION_DENIED, a decision. The card has a PIN and the request has none.
+"""PERMISSION_DENIED, a decision. The card has a PIN and the request has none. LookupGiftCard has no
+request id and so keeps none of the three decisions about PINs.
 
 Example:
   {"reason": "PIN_REQUIRED", "domain": "giftcard.v1"}
@@ -896,7 +908,7 @@ OUTCOME_UNKNOWN: ErrorReason.ValueType  # 58
 with the same request id, look it up, or reverse it. Never take this for a failure.
 
 Example:
-  {"reason": "OUTCOME_UNKNOWN", "domain": "giftcard.v1", "metadata": {"request_id": "1b7f"}}
+  {"reason": "OUTCOME_UNKNOWN", "domain": "giftcard.v1"}
 """
 UNIMPLEMENTED: ErrorReason.ValueType  # 59
 """UNIMPLEMENTED, not a decision. The server does not have this method yet.

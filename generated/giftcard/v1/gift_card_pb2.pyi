@@ -925,7 +925,9 @@ class Entry(_message.Message):
     sequence: _builtins.int
     """Position in the card's chain, from 1, without gaps."""
     hash: _builtins.bytes
-    """SHA-256 over this entry and the hash of the card's entry before it."""
+    """SHA-256 over the transaction, this entry and the hash of the card's entry before it. Present in
+    answers of GetTransaction, ListTransactions and LookupTransaction.
+    """
     customer: _builtins.str
     """Resource name of the customer whose points were touched, `customers/{customer}`. Empty for an
     entry of a card.

@@ -548,7 +548,7 @@ class LookupGiftCardResponse(_message.Message):
     GIFT_CARD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gift_card(self) -> _gift_card_pb2.GiftCard:
-        """The card, as the operation left it."""
+        """The card, as it is now."""
 
     def __init__(
         self,
@@ -587,7 +587,7 @@ class ListGiftCardsRequest(_message.Message):
     external_reference: _builtins.str
     """Only cards with this external reference. Empty: any."""
     code_last_four: _builtins.str
-    """Only cards whose code ends so: exactly four characters. Empty: any."""
+    """Only cards whose `code_last_four` is this, in any letter case. Empty: any."""
     page_size: _builtins.int
     """Most entries to answer: 50 when zero, 1000 when above; negative is refused."""
     page_token: _builtins.str
@@ -663,7 +663,7 @@ class UpdateGiftCardRequest(_message.Message):
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which of `max_balance`, `valid_from`, `valid_until`, `reload_allowed`, `return_allowed`,
         `partial_redeem_allowed`, `batch`, `external_reference`, `customer`, `labels` and `pin` to set;
-        a masked field without a value is cleared. Absent: the populated ones. `*`: all of them.
+        a masked field without a value is cleared. Absent: the populated ones. `*`: all but `pin`.
         """
 
     @_builtins.property
@@ -1021,7 +1021,7 @@ class RedeemGiftCardsResponse(_message.Message):
     """Whether this answers a repeated request with the decision made the first time."""
     @_builtins.property
     def gift_cards(self) -> _containers.RepeatedCompositeFieldContainer[_gift_card_pb2.GiftCard]:
-        """The cards, as they are now, in the order of the request."""
+        """The cards that were spent from, as the operation left them, in the order of the request."""
 
     @_builtins.property
     def transaction(self) -> _gift_card_pb2.Transaction:
@@ -1117,7 +1117,7 @@ class RefundGiftCardResponse(_message.Message):
     """Whether this answers a repeated request with the decision made the first time."""
     @_builtins.property
     def gift_cards(self) -> _containers.RepeatedCompositeFieldContainer[_gift_card_pb2.GiftCard]:
-        """The cards that were credited, as they are now."""
+        """The cards that were credited, as the operation left them."""
 
     @_builtins.property
     def transaction(self) -> _gift_card_pb2.Transaction:
@@ -1624,7 +1624,7 @@ class ReverseTransactionResponse(_message.Message):
     """What the reversal found."""
     @_builtins.property
     def gift_cards(self) -> _containers.RepeatedCompositeFieldContainer[_gift_card_pb2.GiftCard]:
-        """The cards of the original, as they are now."""
+        """The cards of the original, as the reversal left them."""
 
     @_builtins.property
     def transaction(self) -> _gift_card_pb2.Transaction:
@@ -1739,7 +1739,7 @@ class LookupTransactionResponse(_message.Message):
 
     @_builtins.property
     def gift_cards(self) -> _containers.RepeatedCompositeFieldContainer[_gift_card_pb2.GiftCard]:
-        """The cards it touched, as they are now."""
+        """The cards it touched, as it left them."""
 
     @_builtins.property
     def customers(self) -> _containers.RepeatedCompositeFieldContainer[_customer_pb2.Customer]:
@@ -1817,7 +1817,7 @@ class ListTransactionsRequest(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Only those decided before this instant. Absent: until now."""
+        """Only those decided before this instant, which must come after `start_time`. Absent: until now."""
 
     def __init__(
         self,

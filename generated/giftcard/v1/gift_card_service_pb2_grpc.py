@@ -33,11 +33,11 @@ class GiftCardServiceStub:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; `transaction` is what
-    was decided then, the cards are shown as they are now. The same id with another meaning fails
-    with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as
-    the ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of
-    each which it is.
+    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
+    the cards are shown as they were then. The same id with another meaning fails with
+    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
+    which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
     request again, ask LookupTransaction, or undo it with ReverseTransaction.
     - Answers with its own Response, holding the card and the transaction, also where AIP-133 and
@@ -210,11 +210,11 @@ class GiftCardServiceServicer:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; `transaction` is what
-    was decided then, the cards are shown as they are now. The same id with another meaning fails
-    with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as
-    the ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of
-    each which it is.
+    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
+    the cards are shown as they were then. The same id with another meaning fails with
+    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
+    which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
     request again, ask LookupTransaction, or undo it with ReverseTransaction.
     - Answers with its own Response, holding the card and the transaction, also where AIP-133 and
@@ -410,7 +410,8 @@ class GiftCardServiceServicer:
         """Lists holds, oldest first.
 
         From any state, changes nothing. Needs the scope READ. Idempotent because it only reads. Fails
-        with GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+        with CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID. A card that is not there has no
+        holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -459,8 +460,8 @@ class GiftCardServiceServicer:
         """Lists transactions, newest first, refused ones included.
 
         Changes nothing. Needs the scope READ. Idempotent because it only reads. Fails with
-        GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD,
-        PAGE_TOKEN_INVALID.
+        CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID. A card or location that is not there has
+        no transactions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -715,11 +716,11 @@ class GiftCardService:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; `transaction` is what
-    was decided then, the cards are shown as they are now. The same id with another meaning fails
-    with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as
-    the ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of
-    each which it is.
+    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
+    the cards are shown as they were then. The same id with another meaning fails with
+    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
+    which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
     request again, ask LookupTransaction, or undo it with ReverseTransaction.
     - Answers with its own Response, holding the card and the transaction, also where AIP-133 and

@@ -20,11 +20,11 @@ class GiftCardServiceStub:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-      with `replayed` set and the trailing metadata `giftcard-replayed: true`; `transaction` is what
-      was decided then, the cards are shown as they are now. The same id with another meaning fails
-      with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as
-      the ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of
-      each which it is.
+      with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
+      the cards are shown as they were then. The same id with another meaning fails with
+      REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+      ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
+      which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
       request again, ask LookupTransaction, or undo it with ReverseTransaction.
     - Answers with its own Response, holding the card and the transaction, also where AIP-133 and
@@ -161,7 +161,8 @@ class GiftCardServiceStub:
     """Lists holds, oldest first.
 
     From any state, changes nothing. Needs the scope READ. Idempotent because it only reads. Fails
-    with GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+    with CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID. A card that is not there has no
+    holds.
     """
     ReverseTransaction: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.ReverseTransactionRequest, _gift_card_service_pb2.ReverseTransactionResponse]
     """Undoes a transaction as a whole, by its name or by the request id it was sent with. May arrive
@@ -194,8 +195,8 @@ class GiftCardServiceStub:
     """Lists transactions, newest first, refused ones included.
 
     Changes nothing. Needs the scope READ. Idempotent because it only reads. Fails with
-    GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD,
-    PAGE_TOKEN_INVALID.
+    CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID. A card or location that is not there has
+    no transactions.
     """
     LockGiftCard: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.LockGiftCardRequest, _gift_card_service_pb2.LockGiftCardResponse]
     """Stops a card: it may not be loaded, spent or held until it is unlocked. Open holds stay.
@@ -264,11 +265,11 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-      with `replayed` set and the trailing metadata `giftcard-replayed: true`; `transaction` is what
-      was decided then, the cards are shown as they are now. The same id with another meaning fails
-      with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as
-      the ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of
-      each which it is.
+      with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
+      the cards are shown as they were then. The same id with another meaning fails with
+      REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+      ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
+      which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
       request again, ask LookupTransaction, or undo it with ReverseTransaction.
     - Answers with its own Response, holding the card and the transaction, also where AIP-133 and
@@ -499,7 +500,8 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists holds, oldest first.
 
         From any state, changes nothing. Needs the scope READ. Idempotent because it only reads. Fails
-        with GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID.
+        with CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID. A card that is not there has no
+        holds.
         """
 
     @_abc_1.abstractmethod
@@ -556,8 +558,8 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists transactions, newest first, refused ones included.
 
         Changes nothing. Needs the scope READ. Idempotent because it only reads. Fails with
-        GIFT_CARD_NOT_FOUND, CUSTOMER_NOT_FOUND, LOCATION_NOT_FOUND, INVALID_FIELD,
-        PAGE_TOKEN_INVALID.
+        CUSTOMER_NOT_FOUND, INVALID_FIELD, PAGE_TOKEN_INVALID. A card or location that is not there has
+        no transactions.
         """
 
     @_abc_1.abstractmethod

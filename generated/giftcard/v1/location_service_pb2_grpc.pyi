@@ -18,8 +18,9 @@ class LocationServiceStub:
     Every writing method is idempotent by `request_id` as described at GiftCardService and answers
     the resource; a replay gives the first answer again and is marked by the trailing metadata
     `giftcard-replayed: true`. Besides the reasons that a method names, each may fail with
-    UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, UNAVAILABLE and
-    INTERNAL; each that writes with REQUEST_ID_REUSED, REQUEST_SEALED and OUTCOME_UNKNOWN.
+    UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,
+    UNAVAILABLE and INTERNAL; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -54,8 +55,9 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
     Every writing method is idempotent by `request_id` as described at GiftCardService and answers
     the resource; a replay gives the first answer again and is marked by the trailing metadata
     `giftcard-replayed: true`. Besides the reasons that a method names, each may fail with
-    UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, UNAVAILABLE and
-    INTERNAL; each that writes with REQUEST_ID_REUSED, REQUEST_SEALED and OUTCOME_UNKNOWN.
+    UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,
+    UNAVAILABLE and INTERNAL; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN.
     """
 
     @_abc_1.abstractmethod

@@ -1,4 +1,5 @@
-// Command loadgen sends redemptions or look-ups to a gRPC server and measures the answers.
+// Command loadgen sends redemptions or look-ups to a gRPC server, or a legacy API's redemptions to
+// the HTTP shim, and measures the answers.
 //
 // It is compiled so that it leaves the processor to the server, and it sends and receives raw
 // bytes so that it needs no generated code.
@@ -11,12 +12,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -71,34 +75,86 @@ type tally struct {
 // run is one measurement: calls that end between start and end count.
 type run struct {
 	options    options
-	calls      []*grpc.ClientConn
+	senders    []sender
 	start, end time.Time
 }
 
-func (r *run) call(connection *grpc.ClientConn, request []byte, due time.Time, into *tally) {
-	// No deadline cuts a call short: an answer that is late must be seen to be late.
-	ctx := metadata.AppendToOutgoingContext(
-		context.Background(), "authorization", "Bearer "+r.options.token)
-	size := 0
-	err := connection.Invoke(ctx, r.options.method, &request, &size)
-	ended := time.Now()
-	if err == nil && size == 0 {
-		err = errors.New("an empty answer")
+// sender sends one request on one connection and waits for its answer. No deadline cuts it short: an
+// answer that is late must be seen to be late.
+type sender func(request []byte) error
+
+func grpcSender(given options) (sender, error) {
+	connection, err := grpc.NewClient(
+		"passthrough:///"+given.address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})))
+	if err != nil {
+		return nil, err
 	}
+	connection.Connect()
+	return func(request []byte) error {
+		ctx := metadata.AppendToOutgoingContext(
+			context.Background(), "authorization", "Bearer "+given.token)
+		size := 0
+		err := connection.Invoke(ctx, given.method, &request, &size)
+		if err == nil && size == 0 {
+			err = errors.New("an empty answer")
+		}
+		return err
+	}, nil
+}
+
+// httpSender keeps as many connections as there may be calls in flight on it.
+func httpSender(given options) (sender, error) {
+	client := &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: given.inFlight, DisableCompression: true,
+	}}
+	url := "http://" + given.address + given.method
+	return func(body []byte) error {
+		request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Authorization", "Bearer "+given.token)
+		request.Header.Set("Content-Type", "application/json")
+		answer, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		said, err := io.ReadAll(answer.Body)
+		if err == nil && answer.StatusCode != http.StatusOK {
+			err = fmt.Errorf("HTTP %d %s", answer.StatusCode, said)
+		}
+		return err
+	}, nil
+}
+
+func (r *run) call(send sender, request []byte, due time.Time, into *tally) {
+	err := send(request)
+	ended := time.Now()
 	if ended.Before(r.start) || ended.After(r.end) {
 		return
 	}
 	if err != nil {
-		into.errors[status.Code(err).String()]++
+		into.errors[name(err)]++
 		return
 	}
 	into.latencies = append(into.latencies, ended.Sub(due).Microseconds())
 }
 
+// name says what went wrong in a word or two.
+func name(err error) string {
+	if said, known := status.FromError(err); known {
+		return said.Code().String()
+	}
+	return err.Error()
+}
+
 // closedLoop keeps one call in flight until the end.
-func (r *run) closedLoop(connection *grpc.ClientConn, requests *maker, into *tally) {
+func (r *run) closedLoop(send sender, requests *maker, into *tally) {
 	for now := time.Now(); now.Before(r.end); now = time.Now() {
-		r.call(connection, requests.next(), now, into)
+		r.call(send, requests.next(), now, into)
 	}
 }
 
@@ -119,7 +175,7 @@ func (r *run) openLoop(requests *maker) []*tally {
 		}
 		request, started := requests.next(), due
 		calls.Go(func() {
-			r.call(r.calls[number%len(r.calls)], request, started, into)
+			r.call(r.senders[number%len(r.senders)], request, started, into)
 			idle <- into
 		})
 		gap := rand.ExpFloat64() / r.options.ratePerSecond
@@ -139,7 +195,7 @@ func (r *run) workers() ([]*tally, error) {
 	}
 	var all []*tally
 	var workers sync.WaitGroup
-	for _, connection := range r.calls {
+	for _, send := range r.senders {
 		for range r.options.inFlight {
 			requests, err := newMaker(r.options.kind, r.options.cards)
 			if err != nil {
@@ -147,7 +203,7 @@ func (r *run) workers() ([]*tally, error) {
 			}
 			into := &tally{errors: map[string]int{}}
 			all = append(all, into)
-			workers.Go(func() { r.closedLoop(connection, requests, into) })
+			workers.Go(func() { r.closedLoop(send, requests, into) })
 		}
 	}
 	workers.Wait()
@@ -156,17 +212,16 @@ func (r *run) workers() ([]*tally, error) {
 
 func measure(given options) (*report, error) {
 	r := &run{options: given}
+	connect := grpcSender
+	if given.kind == kindRetail7 {
+		connect = httpSender
+	}
 	for range given.connections {
-		connection, err := grpc.NewClient(
-			"passthrough:///"+given.address,
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})))
+		send, err := connect(given)
 		if err != nil {
 			return nil, err
 		}
-		defer connection.Close()
-		connection.Connect()
-		r.calls = append(r.calls, connection)
+		r.senders = append(r.senders, send)
 	}
 	r.start = time.Now().Add(seconds(given.warmUp))
 	r.end = r.start.Add(seconds(given.seconds))
@@ -221,8 +276,8 @@ func cpuSeconds() float64 {
 func main() {
 	var given options
 	flag.StringVar(&given.address, "address", "127.0.0.1:50051", "host:port of the server")
-	flag.StringVar(&given.method, "method", "", "full path of the method to call")
-	flag.StringVar(&given.kind, "kind", "redeem", "what to send: redeem or lookup")
+	flag.StringVar(&given.method, "method", "", "full path of the method, or of the legacy API, to call")
+	flag.StringVar(&given.kind, "kind", "redeem", "what to send: redeem, lookup or retail7")
 	flag.StringVar(&given.token, "token", "", "bearer token")
 	flag.IntVar(&given.cards, "cards", 1, "draw from the cards GC00000000000000 to this count")
 	flag.IntVar(&given.connections, "connections", 8, "connections to the server")

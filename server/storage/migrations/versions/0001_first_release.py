@@ -99,6 +99,14 @@ def upgrade() -> None:
         "ix_card_last_four", "card", ["merchant_id", "book", "code_last_four"], unique=False
     )
     op.create_index(
+        "uq_card_external_reference",
+        "card",
+        ["merchant_id", "book", "origin_system", "external_reference", "cell"],
+        unique=True,
+        sqlite_where=sa.text("origin_system IS NOT NULL"),
+        postgresql_where=sa.text("origin_system IS NOT NULL"),
+    )
+    op.create_index(
         "ix_card_merchant",
         "card",
         ["merchant_id", "book", "id"],
@@ -404,6 +412,7 @@ def upgrade() -> None:
         sa.Column("last_four", TEXT, server_default=sa.text("''"), nullable=False),
         sa.Column("ciphertext", BYTES, nullable=False),
         sa.Column("key_version", INT64, nullable=False),
+        sa.Column("normalization", SMALL, nullable=False),
         sa.Column("create_time", INT64, nullable=False),
         sa.Column("reservation_id", TEXT, nullable=True),
         sa.Column("line", SMALL, nullable=True),
@@ -487,6 +496,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_hold_card", "hold", ["card_id", "id"], unique=False)
     op.create_index("ix_hold_merchant", "hold", ["merchant_id", "book", "id"], unique=False)
+    op.create_index(
+        "ix_hold_open",
+        "hold",
+        ["card_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 1"),
+        postgresql_where=sa.text("state = 1"),
+    )
     op.create_table(
         "hold_line",
         sa.Column("hold_id", TEXT, nullable=False),
@@ -510,6 +527,12 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("hold_line")
+    op.drop_index(
+        "ix_hold_open",
+        table_name="hold",
+        sqlite_where=sa.text("state = 1"),
+        postgresql_where=sa.text("state = 1"),
+    )
     op.drop_index("ix_hold_merchant", table_name="hold")
     op.drop_index("ix_hold_card", table_name="hold")
     op.drop_table("hold")
@@ -561,6 +584,12 @@ def downgrade() -> None:
     )
     op.drop_index("ix_credential_client", table_name="credential")
     op.drop_table("credential")
+    op.drop_index(
+        "uq_card_external_reference",
+        table_name="card",
+        sqlite_where=sa.text("origin_system IS NOT NULL"),
+        postgresql_where=sa.text("origin_system IS NOT NULL"),
+    )
     op.drop_index(
         "uq_card_wallet",
         table_name="card",
