@@ -59,9 +59,10 @@ generate: $(READY) ## Write generated/ from proto/
 bench: $(READY) ## Measure speed against its yardsticks; table and var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-prove: $(READY) ## Run the fault suites: crashes, races, lost answers
+prove: $(READY) ## Run the long suites: crashes, races, lost answers, invented requests
 	$(call say,The long suites: tests that kill servers and break connections. This takes minutes.)
-	@$(BIN)/python -m pytest -m 'slow or not slow' --durations=10 tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -m 'slow or not slow' --durations=10 tests/faults tests/compat tests/e2e \
+	  $(ARGS)
 
 clean: ## Remove what make made; var/, where data lies, stays
 	rm -rf .venv .tools build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \

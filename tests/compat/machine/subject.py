@@ -23,6 +23,8 @@ Key = tuple[str, str, str]
 
 #: A store in which the dialects that name one work.
 STORE: Final = "S1"
+#: What a repeat of something undone is told; RETURN looks at the card first.
+UNDONE: Final = {"REVERSED_BEFORE_ARRIVAL", "CARD_USED", "AMOUNT_NOT_BALANCE"}
 _LOOKED: Final = v1.LookupTransactionResponse
 
 
@@ -182,6 +184,11 @@ class DialectSubject(RpcSubject):
         transaction: v1.Transaction = looked.transaction
         self.translator.transactions[request.id] = transaction.name
         first = self._first.get(key_of(request))
+        undone = transaction.reversal_transaction and not isinstance(request.operation, o.Reverse)
+        if undone and first is not None:
+            # The till is told, where the ledger repeats its first answer.
+            assert reasons & UNDONE, f"{request} was undone, and answered {said}"
+            return replace(first.outcome, replayed=True, cards={})
         outcome = o.Outcome(replayed=first is not None, transaction_id=transaction.name)
         if looked.state == _LOOKED.REFUSED:
             assert transaction.refusal_reason in reasons, f"{transaction.refusal_reason}: {said}"

@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from server.verify import verify
@@ -25,6 +26,27 @@ from tests.model.test_ledger_machine import SETTINGS as CORE
 
 #: Twelve instead of the core's two hundred lives: here each request costs several.
 SETTINGS: Final = settings(CORE, max_examples=int(EXAMPLES or 12))
+
+
+class Till(LedgerMachine):
+    """Takes cards back, cancels, and repeats what it cancelled, as RETAIL7 can."""
+
+    @rule(pick=PICK, amount=st.integers(1, 20))
+    def repeat_what_was_cancelled(self, pick: int, amount: int) -> None:
+        sale = self.request(o.Redeem(self.card(pick), amount), "till")
+        self.send(sale)
+        self.ask(o.Reverse(sale.id))
+        self.send(sale)
+
+    @rule(cancel=st.booleans(), client=CLIENT)
+    def take_back(self, cancel: bool, client: str) -> None:
+        card = self.new_card(False, 0)
+        self.ask(o.Issue(card, 25, "CASH"), client)
+        returned = self.request(o.Close(card, "CASH_OUT"), client)
+        self.send(returned)
+        if cancel:
+            self.ask(o.Reverse(returned.id), client)
+        self.send(returned)
 
 
 class Shop(LedgerMachine):
@@ -63,7 +85,7 @@ class Kiosk(LedgerMachine):
 VOICES: Final[dict[str, tuple[type[Voice], type[LedgerMachine], set[str]]]] = {
     "retail7": (
         Retail7Voice,
-        LedgerMachine,
+        Till,
         {"Create", "Issue", "Activate", "Load", "Redeem", "Lock", "Unlock", "Close", "Update",
          "Reverse"},
     ),
