@@ -1,4 +1,4 @@
-"""Reserved codes: every reservation has those that it was made with, and no others are there."""
+"""Reserved codes: every reservation has those that it was made with."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ from server.domain.record import Record
 from server.domain.reservations import hash_of
 from server.storage import schema
 from server.storage.audit import Row, Snapshot
+from server.storage.writing import OWN_NORMALIZATION, PRIMARY_CODE
 from server.verify.report import Findings
 
 _COLUMNS: Final = (
-    "reservation_id", "line", "cell", "merchant_id", "book", "code_hash", "expire_time",
+    "reservation_id", "line", "cell", "merchant_id", "book", "kind", "normalization",
+    "create_time", "expire_time", "code_hash",
 )  # fmt: skip
 
 
@@ -47,12 +49,17 @@ class Reservations:
         check, extras = self._findings.check, record.result.extras
         self._codes += len(codes)
         check("code", record.id, "number of codes", len(codes), extras.get("count"))
-        owner = (record.cell, record.merchant_id, int(record.book))
+        same = (
+            record.cell, record.merchant_id, int(record.book), PRIMARY_CODE, OWN_NORMALIZATION,
+            record.decided_time, extras.get("expire_time"),
+        )  # fmt: skip
         for number, row in enumerate(codes, start=1):
-            key = (record.id, row[1])
-            check("code", key, "line, cell, merchant, book", tuple(row[1:5]), (number, *owner))
-            check("code", key, "expire_time", row[6], extras.get("expire_time"))
-        sealed = hash_of(bytes(row[5]).hex() for row in codes)
+            check(
+                "code", (record.id, row[1]),
+                "line, cell, merchant, book, kind, normalization, create_time, expire_time",
+                tuple(row[1:9]), (number, *same),
+            )  # fmt: skip
+        sealed = hash_of(bytes(row[9]).hex() for row in codes)
         check("code", record.id, "hash of its codes", sealed, extras.get("codes_hash"))
 
     def finish(self) -> int:

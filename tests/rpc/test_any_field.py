@@ -156,6 +156,10 @@ def good(stage: Stage) -> dict[str, Message]:
             parent=client, credential=v1.Credential(kind=v1.Credential.TOKEN)
         )
     )
+    customer = "customers/any"
+    stage.answer(v1.CreateCustomerRequest(customer_id="any"))
+    stage.answer(v1.EarnPointsRequest(customer=customer, points=1000))
+    reserved = stage.answer(v1.ReserveCodesRequest(program="programs/GC", agency="a", count=2))
     context = v1.CallContext(location="locations/shop", reason="why")
     place = v1.Location(country_code="AT", time_zone="UTC")
     program = v1.Program(currency_code="USD", min_amount=usd(1))
@@ -191,6 +195,24 @@ def good(stage: Stage) -> dict[str, Message]:
         v1.CloseGiftCardRequest(gift_card=other, context=context),
         v1.TransferBalanceRequest(source=reference, target=other, amount=usd(1), context=context),
         v1.AdjustGiftCardRequest(gift_card=reference, amount=usd(1), context=context),
+        v1.ReserveCodesRequest(
+            program="programs/GC", agency="a", code_format=v1.Program.CodeFormat(prefix="A-"),
+            context=context,
+        ),
+        v1.ReleaseCodesRequest(codes=list(reserved.codes), context=context),
+        v1.RenderCertificateRequest(gift_card=reference, format=v1.RenderCertificateRequest.PDF),
+        v1.CreateCustomerRequest(
+            customer_id="new", customer=v1.Customer(labels={"k": "v"}), context=context
+        ),
+        v1.GetCustomerRequest(name=customer),
+        v1.ListCustomersRequest(),
+        v1.UpdateCustomerRequest(
+            customer=v1.Customer(name=customer, external_reference="e"),
+            update_mask=FieldMask(paths=["external_reference"]), context=context,
+        ),
+        v1.EarnPointsRequest(customer=customer, points=1, context=context),
+        v1.AdjustPointsRequest(customer=customer, points=1, context=context),
+        v1.AuthorizePointsRequest(customer=customer, points=1, context=context),
         v1.CreateProgramRequest(program_id="new", program=program, context=context),
         v1.GetProgramRequest(name="programs/GC"),
         v1.ListProgramsRequest(),
