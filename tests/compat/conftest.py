@@ -29,6 +29,18 @@ def shim(demo_server: GrpcServer, tmp_path_factory: pytest.TempPathFactory) -> I
         yield shim
 
 
+@pytest.fixture(scope="module")
+def untouched_shim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
+    """A pair of its own for goldens that show the demo cards as nobody has touched them."""
+    directory = tmp_path_factory.mktemp("untouched")
+    url = f"sqlite:///{directory / 'giftcard.db'}"
+    with GrpcServer(url, directory, environment={"GIFTCARD_DEMO": "1"}) as server:
+        server.start()
+        with ShimServer(server.address, tmp_path_factory.mktemp("shim")) as shim:
+            shim.start()
+            yield shim
+
+
 @pytest.fixture(scope="session")
 def behind(demo_server: GrpcServer) -> Iterator[CutProxy]:
     """Between a shim of its own, `cut_shim`, and the service."""
