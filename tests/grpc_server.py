@@ -185,6 +185,7 @@ class GrpcServer:
             "PYTHONPATH": os.pathsep.join((str(_ROOT), str(_ROOT / "generated"))),
             "GIFTCARD_DATABASE_URL": self.database_url,
             "GIFTCARD_GRPC_ADDRESS": f"127.0.0.1:{self._port}",
+            "GIFTCARD_HTTP_ADDRESS": "",
             "GIFTCARD_KEY_FILE": str(keys_in(self._directory)),
             **self._more,
         }

@@ -33,7 +33,7 @@ _READS_WAITING_MAX = 4000
 #: meanwhile.  After a quiet moment the rest is over; a batch of one needs none: whoever was alone
 #: just now has nobody to wait for.
 _REST = 8.0
-_REST_SECONDS_MAX = 0.012
+_REST_SECONDS_MAX = 0.007
 
 
 class _Pace:
