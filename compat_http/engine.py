@@ -52,13 +52,23 @@ _UNSETTLING_REASONS: Final = (
 class Call:
     """One legacy call on its way: what the log will want to know of it."""
 
-    __slots__ = ("deadline", "dialect", "reason", "request_id", "route", "transaction", "wrote")
+    __slots__ = (
+        "deadline",
+        "dialect",
+        "reason",
+        "request_id",
+        "route",
+        "transaction",
+        "written",
+        "wrote",
+    )
 
     def __init__(self, dialect: Dialect, route: Route | None) -> None:
         self.dialect = dialect
         self.route = route
         self.deadline = 0.0
         self.wrote = False
+        self.written: Rpc | None = None
         self.request_id = ""
         self.transaction = ""
         self.reason = ""
@@ -111,6 +121,10 @@ class Engine:
             return self.refuse(call, request, refused)
         except Exception:  # a defect of ours; the caller gets an answer
             logger.exception("an operation failed", extra={"method": call.operation})
+            if call.written is not None:
+                # It was done, and the caller hears of an error: so it has to be undone.
+                await self._queue(call, call.written, authorization)
+                return self.refuse(call, request, UpstreamRefusal("OUTCOME_UNKNOWN"))
             return self.refuse(call, request, UpstreamRefusal("INTERNAL"))
 
     def refuse(self, call: Call, request: LegacyRequest, refused: UpstreamRefusal) -> Reply:
@@ -161,6 +175,7 @@ class Engine:
         else:
             answer = await self._attempts(call, rpc, authorization)
         call.transaction = answer.transaction.name
+        call.written = rpc
         return answer
 
     async def _retry_of_client(self, call: Call, rpc: Rpc, authorization: str) -> Any:

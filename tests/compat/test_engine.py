@@ -5,6 +5,7 @@ upstream was asked (None: until the budget was spent), and whether a reversal wa
 """
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import grpc
 import pytest
 from giftcard import v1
 
+from compat_http.dialect import Rpc
 from compat_http.dialects import retail7
 from compat_http.engine import Call, Engine, reversal_id
 from compat_http.records import Reversal
@@ -147,6 +149,18 @@ async def test_a_call_that_writes(
         redeemed = [data for name, data, _ in on.script.asked if name == "RedeemGiftCard"]
         assert {v1.RedeemGiftCardRequest.FromString(data).request_id for data in redeemed} == {KEY}
         assert await on.store.take_back(CALLER, KEY) == queued
+
+
+async def test_what_was_done_but_cannot_be_told_is_undone(tmp_path: Path) -> None:
+    def defect(_: Any, __: Any) -> Any:
+        yield Rpc("RedeemGiftCard", v1.RedeemGiftCardRequest(request_id=KEY))
+        raise RuntimeError
+
+    call = Call(RETAIL7, dataclasses.replace(RETAIL7.routes[0], operation=defect))
+    async with stage(tmp_path, REDEEMED) as on:
+        reply = await on.engine.run(call, request(message("REDEEM")), CALLER)
+        assert reply.status == 504
+        assert await on.store.take_back(CALLER, KEY)
 
 
 READS: list[tuple[list[Any], int, int | None]] = [
