@@ -15,6 +15,8 @@ from tests.postgres import (
     start_postgres,
     temporary_directory,
 )
+from tests.prove import plugin
+from tests.prove.plugin import proof as proof
 
 # Before anything imports grpc, which reads it then.  Starting PostgreSQL as another user forks, and
 # gRPC's fork handlers wake threads in the child that can crash it before PostgreSQL begins (seen
@@ -28,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write tests/compat/*/goldens anew from what is answered now",
     )
+    plugin.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    plugin.configure(config)
 
 
 @pytest.fixture(scope="session")

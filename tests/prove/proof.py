@@ -1,0 +1,65 @@
+"""What a suite of `make prove` is given, and what it reports: its size, its seed, its figures.
+
+A suite is an ordinary test marked `slow` that asks for the fixture `proof`:
+
+    @pytest.mark.slow
+    def test_kill_at_every_system_call(proof: Proof, ...) -> None:
+        points = proof.cases(push=150, release=5000)
+        ...
+        proof.report("Crash points, SQLite", points=points, lost=0, doubled=0)
+        assert lost == 0
+
+Figures are reported before they are asserted, so that a red line shows what was seen.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+Size = Literal["push", "release"]
+Figure = int | float | str | bool
+
+#: The user property under which a test's lines travel in pytest's reports.
+PROPERTY = "proof"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table: what a suite measured.  `outcome` is pytest's word for the test."""
+
+    suite: str
+    figures: dict[str, Figure]
+    test: str = ""
+    seed: int = 0
+    size: Size = "push"
+    seconds: float = 0.0
+    outcome: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Proof:
+    """The size and seed of this run, for one test.
+
+    A failure is replayed with `make prove ARGS="--seed SEED -k NAME"`.
+    """
+
+    size: Size
+    seed: int
+    lines: list[Line] = field(default_factory=list)
+
+    def cases(self, *, push: int, release: int) -> int:
+        """How many cases to run at the size that was asked for."""
+        return push if self.size == "push" else release
+
+    def random(self, purpose: str) -> random.Random:
+        """A generator that depends on the seed and the purpose only, not on the order of tests."""
+        return random.Random(f"{self.seed}/{purpose}")
+
+    def report(self, suite: str, **figures: Figure) -> None:
+        """Adds a line to the table of `make prove`."""
+        self.lines.append(Line(suite, figures, seed=self.seed, size=self.size))
