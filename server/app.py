@@ -36,6 +36,7 @@ from server.secrets import (
 )
 from server.settings import Settings, key_source
 from server.storage import migrate
+from server.storage.checkpoint import Checkpointer
 from server.storage.database import Database
 from server.storage.directory import Principal
 
@@ -121,6 +122,7 @@ class Server:
         self._bridge = Bridge(
             ledger, Reader(database), Reader(database), on_loop=database.is_sqlite
         )
+        self._checkpointer = Checkpointer(database) if database.is_sqlite else None
         self._directory = directory = Directory(
             self._bridge,
             clock=now,
@@ -183,6 +185,8 @@ class Server:
         for name in ("", *self._services):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._watch = asyncio.create_task(self._watch_commits())
+        if self._checkpointer is not None:
+            self._checkpointer.start()
         return self.port
 
     def request_stop(self) -> None:
@@ -200,6 +204,8 @@ class Server:
         self._watch.cancel()
         self._studio.close()
         await self._bridge.close()
+        if self._checkpointer is not None:
+            await asyncio.to_thread(self._checkpointer.close)
         self._access_log.flush()
         self._database.close()
 
