@@ -170,6 +170,18 @@ class PostgresServer(Postgres):
         self.stop()
         self.start()
 
+    def require_standby(self) -> None:
+        """From now on, also after a restart, each COMMIT waits until a standby has it."""
+        with self.connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            waiting = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+            deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+            while connection.execute(waiting).fetchone() == (0,):
+                if time.monotonic() > deadline:
+                    raise RuntimeError("No standby replicates.")
+                time.sleep(_POLL_SECONDS)
+
     @property
     def _data(self) -> Path:
         return self.directory / "data"

@@ -109,7 +109,7 @@ async def check_kills(server: GrpcServer, log: AckLog, dice: random.Random, *, c
     """Kills the server under load, starts it again, and compares it with what it had said."""
     load = Load(log, dice)
     for _ in range(cycles):
-        seen = _known_ids(log)
+        seen = known_ids(log)
         async with connected(server.address) as client:
             load.start(client)
             await asyncio.sleep(dice.uniform(*_LOAD_SECONDS))
@@ -134,7 +134,7 @@ async def check_outages(
     load = Load(log, dice)
     async with connected(server.address) as client:
         for _ in range(cycles):
-            seen = _known_ids(log)
+            seen = known_ids(log)
             load.start(client)
             await asyncio.sleep(dice.uniform(*_LOAD_SECONDS))
             await outage()
@@ -143,7 +143,7 @@ async def check_outages(
         await check_history(client, log)
 
 
-def _known_ids(log: AckLog) -> set[str]:
+def known_ids(log: AckLog) -> set[str]:
     return {sent.request_id for sent in log.known()}
 
 
