@@ -40,9 +40,9 @@ _SWITCH_SECONDS = 0.005
 #: same calls in flight again and again.
 _COLLECT_AFTER = 100_000
 
-#: After the signal calls are still taken for so long: gRPC cuts off what has arrived and was not
-#: yet handed to us, so whoever called just before the signal would get a bare CANCELLED.  Many
-#: turns of the loop rather than one long one, so that they remain when the machine stalls.
+#: After the signal calls are still taken for so long at least: gRPC cuts off what has arrived and
+#: was not yet handed to us, so whoever called just before the signal would get a bare CANCELLED.
+#: Many turns of the loop rather than one long one, so that they remain when the machine stalls.
 _LINGER_TURNS = 25
 _LINGER_TURN_SECONDS = 0.01
 
@@ -102,11 +102,20 @@ async def run(settings: Settings, *, supervised: bool = False, shim: Shim | None
         else:
             print(ready_line(address), flush=True)  # noqa: T201 - the ready line
             status = await server.wait()
-        for _ in range(0 if status else _LINGER_TURNS):
-            await asyncio.sleep(_LINGER_TURN_SECONDS)
+        await _linger(server, settings.drain_delay_seconds, failed=bool(status))
     finally:
         await server.stop()
     return status
+
+
+async def _linger(server: Server, delay_seconds: int, *, failed: bool) -> None:
+    """Takes calls until those who watch our health have gone.  A failed server takes no more."""
+    if failed:
+        return
+    await server.leave()
+    turns = max(_LINGER_TURNS, round(delay_seconds / _LINGER_TURN_SECONDS))
+    for _ in range(turns):
+        await asyncio.sleep(_LINGER_TURN_SECONDS)
 
 
 async def _serve_with(shim: Shim, server: Server, address: str) -> int:

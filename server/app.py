@@ -193,9 +193,13 @@ class Server:
         await self._stopping.wait()
         return 70 if self._fatal else 0
 
+    async def leave(self) -> None:
+        """Takes calls as before, but tells who watches its health to look elsewhere."""
+        await self._health.enter_graceful_shutdown()
+
     async def stop(self) -> None:
         """Drains: no new calls, those in flight finish, then the threads and the database."""
-        await self._health.enter_graceful_shutdown()
+        await self.leave()
         await self._grpc.stop(self.settings.drain_seconds)
         self._watch.cancel()
         self._studio.close()
