@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check fix generate lock bench prove clean
+.PHONY: help serve edge test check fix generate lock bench prove clean
 
 # Colours only for a terminal.
 ifneq ($(MAKE_TERMOUT),)
@@ -32,6 +32,9 @@ help: ## List the commands
 
 serve: $(READY) ## Run the service on SQLite with demo data, until Ctrl-C
 	@GIFTCARD_DEMO=1 exec $(BIN)/giftcard serve
+
+edge: $(READY) ## Run the service behind Envoy with TLS, REST and gRPC-Web, until Ctrl-C
+	@GIFTCARD_DEMO=1 exec $(BIN)/python -m compat_http.envoy
 
 test: $(READY) ## Run every test but the slow ones, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest --durations=10 --durations-min=0.5 $(ARGS)
