@@ -5,8 +5,9 @@
     python -m proto.generate --lint      buf: rules of buf.yaml, format, compatibility
     python -m proto.generate --baseline  makes this contract the one to stay compatible with
 
-Generated are `giftcard/**`, the image `giftcard.binpb` and the client's error classes,
-`giftcard_client/reasons.py`. What else stands beside them is written by hand.
+Generated are `giftcard/**`, the image `giftcard.binpb`, the REST document `openapi.json` and the
+client's error classes, `giftcard_client/reasons.py`. What else stands beside them is written by
+hand.
 
 The same input gives the same bytes on every machine with the pinned packages: protoc and its
 plugins come from the environment, the google/* files from googleapis-common-protos. Nothing is
@@ -32,7 +33,7 @@ from pathlib import Path
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from proto import reason_classes
+from proto import contract, openapi, reason_classes, reasons
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
@@ -119,9 +120,13 @@ def generate(target: Path) -> None:
     (package / "__init__.py").write_text(_exports(own_files), encoding="utf-8")
     (package.parent / "__init__.py").write_text(_PACKAGE_INIT, encoding="utf-8")
     (package.parent / "py.typed").write_bytes(b"")
-    for name, text in {reason_classes.FILE_NAME: reason_classes.source(image)}.items():
-        (target / name).parent.mkdir(exist_ok=True)
-        (target / name).write_text(text, encoding="utf-8")
+    declared = contract.read(image)
+    explained = reasons.read(declared)
+    classes = target / reason_classes.FILE_NAME
+    classes.parent.mkdir()
+    classes.write_text(reason_classes.source(explained), encoding="utf-8")
+    document = target / openapi.FILE_NAME
+    document.write_text(openapi.source(declared, explained), encoding="utf-8")
 
 
 def _write(target: Path) -> None:
@@ -194,7 +199,7 @@ def _script(name: str) -> Path:
 
 def _generated_names(folder: Path) -> set[str]:
     """Returns the files that this program owns in a folder, relative to it."""
-    single = (IMAGE_NAME, reason_classes.FILE_NAME)
+    single = (IMAGE_NAME, openapi.FILE_NAME, reason_classes.FILE_NAME)
     paths = [*(folder / "giftcard").rglob("*"), *(folder / name for name in single)]
     return {
         path.relative_to(folder).as_posix()

@@ -1,14 +1,12 @@
-"""Writes the Python client's error classes: one for each value of ErrorReason, from its comment.
+"""Writes the Python client's error classes: one for each value of ErrorReason.
 
-A comment says `STATUS_CODE, [not ]a decision. Sentences.` and gives an example, whose metadata
-become the class's attributes.  Their types follow from their names, as everywhere in the contract.
+The metadata of a reason's example become the class's attributes.  Their types follow from their
+names, as everywhere in the contract.
 """
 
-import json
-import re
 import textwrap
 
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from proto.reasons import Reason
 
 FILE_NAME = "giftcard_client/reasons.py"
 
@@ -23,50 +21,37 @@ from typing import Final
 
 from giftcard_client.errors import GiftcardError, Metadata, Refusal, instant
 '''
-_COMMENT = re.compile(
-    r"[A-Z_]+, (?P<undecided>not )?a decision\. (?P<text>.+?) Example: (?P<example>\{.*\})"
-)
 #: What the base class has already.
 _KNOWN = frozenset({"transaction", "replayed"})
 
 
-def source(image: FileDescriptorSet) -> str:
+def source(reasons: dict[str, Reason]) -> str:
     """Returns the module's source."""
-    (file,) = (each for each in image.file if each.name == "giftcard/v1/error_reason.proto")
-    classes, names = [], []
-    for reason, comment in _reasons(file):
-        name = reason.title().replace("_", "")
-        names.append((reason, name))
-        classes.append(_class(name, reason, comment))
-    end = [
+    table = [
         "#: The class of each reason.",
         "BY_REASON: Final[dict[str, type[GiftcardError]]] = {",
-        *(f'    "{reason}": {name},' for reason, name in names),
+        *(f'    "{name}": {_class_name(name)},' for name in reasons),
         "}",
     ]
-    return "\n\n\n".join([_HEAD.rstrip(), *classes, "\n".join(end)]) + "\n"
+    classes = [_class(reason) for reason in reasons.values()]
+    return "\n\n\n".join([_HEAD.rstrip(), *classes, "\n".join(table)]) + "\n"
 
 
-def _reasons(file: FileDescriptorProto) -> list[tuple[str, str]]:
-    """The reasons with their comments in one line; the first, of no error, is left out."""
-    comments = {
-        tuple(place.path): " ".join(place.leading_comments.split())
-        for place in file.source_code_info.location
-    }
-    (number,) = (i for i, enum in enumerate(file.enum_type) if enum.name == "ErrorReason")
-    values = file.enum_type[number].value
-    return [(value.name, comments[5, number, 2, i]) for i, value in enumerate(values) if i]
-
-
-def _class(name: str, reason: str, comment: str) -> str:
-    found = _COMMENT.fullmatch(comment)
-    if found is None:
-        raise ValueError(f"The comment of {reason} does not say what an error's comment must say.")
-    base = "GiftcardError" if found["undecided"] else "Refusal"
-    metadata = json.loads(found["example"]).get("metadata", {})
-    lines = [f"class {name}({base}):", *_docstring(found["text"]), "", f'    reason = "{reason}"']
+def _class(reason: Reason) -> str:
+    base = "Refusal" if reason.is_decision else "GiftcardError"
+    lines = [
+        f"class {_class_name(reason.name)}({base}):",
+        *_docstring(reason.text),
+        "",
+        f'    reason = "{reason.name}"',
+    ]
+    metadata = reason.example.get("metadata", {})
     lines += [f"    {key} = Metadata({_reader(key)})" for key in metadata if key not in _KNOWN]
     return "\n".join(lines)
+
+
+def _class_name(reason: str) -> str:
+    return reason.title().replace("_", "")
 
 
 def _docstring(text: str) -> list[str]:
