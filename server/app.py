@@ -38,6 +38,7 @@ from server.secrets import (
 )
 from server.settings import Settings, key_source
 from server.storage import migrate, probe
+from server.storage.checkpoint import Checkpointer
 from server.storage.database import Database
 from server.storage.directory import Principal
 from server.telemetry.metrics import Metrics
@@ -147,6 +148,7 @@ class Server:
         self._beat_time = time.monotonic()
         for name, size in probe.file_sizes(database).items():
             self.metrics.gauge(f"giftcard_sqlite_{name}_bytes", f"SQLite's {name} file.", size)
+        self._checkpointer = Checkpointer(database) if database.is_sqlite else None
         self._directory = directory = Directory(
             self._bridge,
             clock=now,
@@ -211,6 +213,8 @@ class Server:
         await asyncio.to_thread(self._readiness.start)
         await self._tell_health(ready=not self._readiness.problems())
         self._watch = asyncio.create_task(self._watch_all())
+        if self._checkpointer is not None:
+            self._checkpointer.start()
         return self.port
 
     def request_stop(self) -> None:
@@ -235,6 +239,8 @@ class Server:
         self._studio.close()
         await asyncio.to_thread(self._readiness.stop)
         finished = await self._bridge.close(self.settings.commit_timeout_seconds)
+        if finished and self._checkpointer is not None:
+            await asyncio.to_thread(self._checkpointer.close)
         self._access_log.flush()
         if finished:
             self._database.close()

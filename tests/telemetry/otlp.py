@@ -1,9 +1,9 @@
 """A collector of traces as servers know it: OpenTelemetry's TraceService, keeping what it is sent.
 
-    with OtlpReceiver() as receiver:
-        start_a_process(environment=receiver.environment)
-        ...
-        spans = receiver.wait_for(lambda spans: len(spans) == 5)
+with OtlpReceiver() as receiver:
+    start_a_process(environment=receiver.environment)
+    ...
+    spans = receiver.wait_for(lambda spans: len(spans) == 5)
 """
 
 import threading
@@ -44,7 +44,7 @@ class OtlpReceiver(trace_service_pb2_grpc.TraceServiceServicer):
         self._guard = threading.Lock()
         self._requests: list[trace_service_pb2.ExportTraceServiceRequest] = []
         self._server = grpc.server(ThreadPoolExecutor(2))
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
         port = self._server.add_insecure_port("127.0.0.1:0")
         self.environment: Final = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",

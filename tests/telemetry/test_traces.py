@@ -12,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from compat_http import tracing as shim_tracing
 from server.telemetry import tracing
 from tests.compat import speak
-from tests.compat.stage import ShimServer, call
+from tests.compat.stage import ShimServer
 from tests.faults import client as c
 from tests.faults.client import connected
 from tests.faults.planted import TRIGGER
@@ -42,8 +42,10 @@ def test_one_trace_from_a_till_to_the_commit(tmp_path: Path) -> None:
                     "tracestate": "vendor=a-strangers-text",
                     "baggage": "key=a-strangers-text",
                 }
-                body = speak.redeem("traced", "12399", "1.00")
-                assert call(shim.address, "POST", speak.PATH, body, headers).status == 200
+                said = speak.retail7(
+                    shim.address, "REDEEM", "12399", "traced", who=headers, amount=1
+                )
+                assert said.status == 200
                 spans = receiver.wait_for(
                     lambda spans: len([s for s in spans if s.trace_id == TRACE]) >= 5
                 )
@@ -53,7 +55,9 @@ def test_one_trace_from_a_till_to_the_commit(tmp_path: Path) -> None:
     (request,) = _named(spans, "giftcard-shim", "POST /retail7/giftcards")
     (asked,) = _named(spans, "giftcard-shim", method)
     (served,) = _named(spans, "giftcard", method)
-    (batch,) = (span for span in _named(spans, "giftcard", "ledger batch") if span.trace_id == TRACE)
+    (batch,) = (
+        span for span in _named(spans, "giftcard", "ledger batch") if span.trace_id == TRACE
+    )
     (commit,) = (span for span in _named(spans, "giftcard", "COMMIT") if span.trace_id == TRACE)
     chain = (request, asked, served, batch, commit)
     assert [span.parent_id for span in chain] == [CALLER, *(span.span_id for span in chain[:-1])]
