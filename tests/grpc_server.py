@@ -190,6 +190,7 @@ class GrpcServer:
             "GIFTCARD_DATABASE_URL": self.database_url,
             "GIFTCARD_GRPC_ADDRESS": f"127.0.0.1:{self._port}",
             "GIFTCARD_HTTP_ADDRESS": "",
+            "GIFTCARD_ADMIN_ADDRESS": "",
             "GIFTCARD_KEY_FILE": str(keys_in(self._directory)),
             **self._more,
         }
