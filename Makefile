@@ -7,7 +7,7 @@ UV_STAMP   := .tools/uv/uv-$(UV_VERSION).dist-info/METADATA
 BIN        := .venv/bin
 READY      := .venv/.ready
 # What mypy reads; a folder that is not there yet is not an error.
-TYPED      := $(wildcard server compat_http tests proto/generate.py)
+TYPED      := $(wildcard server compat_http tests proto/*.py generated/giftcard_client)
 
 # The interpreter is the machine's own.
 export UV_PYTHON_DOWNLOADS := never
@@ -48,16 +48,16 @@ check: $(READY) ## Check format, lint, types, imports, contract and generated co
 	$(call say,import-linter)
 	@$(BIN)/lint-imports
 	$(call say,buf: lint of the contract)
-	@$(BIN)/python proto/generate.py --lint
+	@$(BIN)/python -m proto.generate --lint
 	$(call say,generated code equals what the contract yields)
-	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/python -m proto.generate --check
 
 fix: $(READY) ## Format the code and mend what ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 generate: $(READY) ## Write generated/ from proto/
-	@$(BIN)/python proto/generate.py
+	@$(BIN)/python -m proto.generate
 
 bench: $(READY) ## Measure speed against its yardsticks; table and var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)

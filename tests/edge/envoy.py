@@ -188,6 +188,8 @@ class Edge(Caller):
             "GIFTCARD_KEY_FILE": str(keys_in(self.directory)),
             "GIFTCARD_GRPC_ADDRESS": "127.0.0.1:0",
             "GIFTCARD_HTTP_ADDRESS": "127.0.0.1:0",
+            "GIFTCARD_ADMIN_ADDRESS": "",
+            "GIFTCARD_HTTP_ADMIN_ADDRESS": "",
             "GIFTCARD_EDGE_PORT": "0",
             "GIFTCARD_EDGE_ADMIN_PORT": "0",
             "GIFTCARD_EDGE_DIRECTORY": str(self.directory),

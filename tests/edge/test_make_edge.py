@@ -77,10 +77,9 @@ def test_a_port_that_is_none(tmp_path: Path, value: str) -> None:
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        with (
-            Edge(tmp_path, environment={"GIFTCARD_EDGE_PORT": str(taken.getsockname()[1])}) as edge,
-            pytest.raises(RuntimeError, match="Envoy did not start"),
-        ):
+        port = {"GIFTCARD_EDGE_PORT": str(taken.getsockname()[1])}
+        edge = Edge(tmp_path, environment=port)
+        with edge, pytest.raises(RuntimeError, match="Envoy did not start"):
             edge.start()
     assert "cannot bind" in edge.log("envoy")
 
