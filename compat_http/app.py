@@ -28,6 +28,7 @@ from compat_http.engine import Call, Engine
 from compat_http.records import Exchange, Store
 from compat_http.redaction import Redaction, declared_members, secrets_of
 from compat_http.settings import Settings
+from compat_http.tls import upstream_credentials
 from compat_http.upstream import TransportError, Upstream
 
 logger = logging.getLogger("giftcard.shim")
@@ -45,7 +46,12 @@ class Shim:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
-        self._upstream = Upstream(settings.grpc_address, connections=settings.http_connections)
+        self._upstream = Upstream(
+            settings.grpc_address,
+            connections=settings.http_connections,
+            credentials=upstream_credentials(settings),
+            name=settings.http_upstream_name,
+        )
         self.engine = Engine(
             self._upstream,
             store,

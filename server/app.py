@@ -38,6 +38,7 @@ from server.settings import Settings, key_source
 from server.storage import migrate
 from server.storage.database import Database
 from server.storage.directory import Principal
+from server.tls import ServerCertificate
 
 logger = logging.getLogger("giftcard")
 
@@ -106,6 +107,7 @@ class Server:
     ) -> None:
         self.settings = settings
         self.port = 0
+        self._certificate = ServerCertificate(settings) if settings.tls else None
         self._database = database
         self._stopping = asyncio.Event()
         self._fatal = False
@@ -178,7 +180,11 @@ class Server:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._grpc)
         self._grpc.add_generic_rpc_handlers((UnknownMethods(self._access_log),))
-        self.port = self._grpc.add_insecure_port(self.settings.grpc_address)
+        address = self.settings.grpc_address
+        if self._certificate is None:
+            self.port = self._grpc.add_insecure_port(address)
+        else:
+            self.port = self._grpc.add_secure_port(address, self._certificate.credentials())
         await self._grpc.start()
         for name in ("", *self._services):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)

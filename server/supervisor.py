@@ -23,6 +23,7 @@ from server import log
 from server.__main__ import READY, SUPERVISED, prepare, ready_line
 from server.settings import Settings, SettingsError
 from server.shim import Shim, ShimEndedError
+from server.tls import ServerCertificate
 
 logger = logging.getLogger("giftcard.supervisor")
 
@@ -39,6 +40,8 @@ def main(settings: Settings, environment: Mapping[str, str]) -> int:
     chosen.  Raises one of `server.__main__.CANNOT_START`.
     """
     log.configure()
+    if settings.tls:
+        ServerCertificate(settings)  # refused here, and not once by each worker
     with _reserve(settings.grpc_address) as reservation:
         _, database = prepare(settings)
         database.close()
@@ -80,7 +83,7 @@ class _Supervisor:
     ) -> None:
         self._settings = settings
         self._address = f"{host}:{port}"
-        self._shim = Shim(environment) if settings.http_address else None
+        self._shim = Shim(environment, settings) if settings.http_address else None
         self._environment = {
             **environment,
             "GIFTCARD_GRPC_ADDRESS": self._address,
