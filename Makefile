@@ -64,7 +64,7 @@ bench: $(READY) ## Measure speed against its yardsticks; table and var/bench.jso
 
 prove: $(READY) ## Run the long suites: crashes, races, lost answers, invented requests
 	$(call say,The long suites: tests that kill servers and break connections. This takes minutes.)
-	@$(BIN)/python -m pytest -m 'slow or not slow' --durations=10 tests/faults tests/compat tests/e2e \
+	@$(BIN)/python -m pytest -m 'slow or not slow' --durations=10 tests/faults tests/compat tests/e2e tests/edge \
 	  $(ARGS)
 
 clean: ## Remove what make made; var/, where data lies, stays
