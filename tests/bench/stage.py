@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import grpc
 
+from tests.bench.cloning import clone_cards
 from tests.bench.load import METHODS, ROOT, BenchError
 from tests.bench.machine import cpu_seconds
 from tests.bench.python_loadgen import card_code, lookup, redemption
@@ -28,6 +29,8 @@ from tests.processes import Watchdog, kill_family
 Cpu = Callable[[], float]
 
 _CALL_TIMEOUT_SECONDS: Final = 30
+#: Cards that the ledger issues; what is beyond is cloned from them.
+_BY_LEDGER_MAX: Final = 100_000
 _ECHO_READY: Final = "echo ready: "
 _NO_MORE: Final[Mapping[str, Cpu]] = MappingProxyType({})
 
@@ -60,10 +63,7 @@ class Stage(ExitStack):
         return self._sqlite(self._directory / name, cards, module)
 
     def kept_sqlite(self, parent: Path, cards: int) -> Target:
-        """The same over a database that stays: seeding millions of cards takes long.
-
-        An interrupted seeding goes on where it was, since its requests have ids.
-        """
+        """The same over a database that stays: seeding millions of cards takes minutes."""
         return self._sqlite(parent / f"cards-{cards}", cards, ("server",))
 
     def _sqlite(self, folder: Path, cards: int, module: tuple[str, ...]) -> Target:
@@ -71,7 +71,11 @@ class Stage(ExitStack):
         file, complete = folder / "giftcard.sqlite3", folder / "complete"
         if not complete.exists():
             self._say(f"Seeding SQLite with {cards:,} cards")
-            seed_cards(f"sqlite:///{file}", keys_in(folder), cards, self._say)
+            file.unlink(missing_ok=True)
+            by_ledger = min(cards, _BY_LEDGER_MAX)
+            seed_cards(f"sqlite:///{file}", keys_in(folder), by_ledger, self._say)
+            if by_ledger < cards:
+                clone_cards(file, keys_in(folder), by_ledger, cards, self._say)
             complete.touch()
         target = self._serve(GrpcServer(f"sqlite:///{file}", folder, module=module), cards)
         return replace(target, file_bytes=file.stat().st_size)

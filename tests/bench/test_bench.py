@@ -38,7 +38,8 @@ def test_a_short_run_on_sqlite(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "redeem_over_echo" in capsys.readouterr().out
 
 
-def test_growth_tells_what_cards_cost(tmp_path: Path) -> None:
+def test_growth_tells_what_cards_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.bench.stage._BY_LEDGER_MAX", 50)  # the others are cloned
     output = tmp_path / "bench.json"
     arguments = ["--seconds", "0.3", "--rounds", "1", "--only", "growth", "--in-flight", "8"]
     arguments += ["--few-cards", "10", "--cards", "200", "--kept", str(tmp_path / "kept")]
