@@ -59,10 +59,9 @@ generate: $(READY) ## Write generated/ from proto/
 bench: $(READY) ## Measure speed against its yardsticks; table and var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-prove: $(READY) ## Run the long suites: crashes, races, lost answers, invented requests
-	$(call say,The long suites: tests that kill servers and break connections. This takes minutes.)
-	@$(BIN)/python -m pytest -m 'slow or not slow' --durations=10 tests/faults tests/compat tests/e2e \
-	  $(ARGS)
+prove: $(READY) ## Run the long suites; table, var/prove.json and PROOF.md (ARGS="--size release")
+	$(call say,The long suites: servers are killed and connections broken. This takes minutes.)
+	@$(BIN)/python -m tests.prove $(ARGS)
 
 clean: ## Remove what make made; var/, where data lies, stays
 	rm -rf .venv .tools build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
