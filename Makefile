@@ -112,7 +112,7 @@ $(READY): requirements.lock pyproject.toml | $(UV_STAMP)
 # No address stands in the lock, so that it holds wherever packages come from.
 lock: | $(UV_STAMP) ## Write requirements.lock anew from pyproject.toml
 	@$(PIP_SETTINGS); \
-	  $(UV) pip compile pyproject.toml --extra telemetry --group dev --group edge --group postgres \
+	  $(UV) pip compile pyproject.toml --extra telemetry --group dev --group edge --group fuzz --group postgres \
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 	@if grep -n '://' requirements.lock; then \
