@@ -162,6 +162,9 @@ class Settings:
     grpc_address: str = "127.0.0.1:50051"
     """host:port of the canonical service."""
 
+    http_admin_address: str = "127.0.0.1:9465"
+    """host:port of /livez, /readyz and /metrics, which ask for no credential; empty: none."""
+
     profile: str = "development"
     """development or production."""
 
@@ -289,9 +292,23 @@ def _check(settings: Settings) -> None:
             "GIFTCARD_HTTP_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
             " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
         )
+    _check_admin_address(settings)
     _check_retail7(settings.retail7)
     _check_resico(settings.resico)
     _check_iwarehouse(settings.iwarehouse)
+
+
+def _check_admin_address(settings: Settings) -> None:
+    """It is not for everybody, so it never shares a port with what is."""
+    own = settings.http_admin_address
+    if not own:
+        return
+    is_loopback("GIFTCARD_HTTP_ADMIN_ADDRESS", own)
+    port = own.rpartition(":")[2]
+    if port != "0" and port == settings.http_address.rpartition(":")[2]:
+        raise SettingsError(
+            "GIFTCARD_HTTP_ADMIN_ADDRESS must have another port than GIFTCARD_HTTP_ADDRESS."
+        )
 
 
 def _check_retail7(retail7: Retail7Settings) -> None:

@@ -36,6 +36,10 @@ class Settings:
     http_address: str = "127.0.0.1:8080"
     """host:port of the shim for legacy APIs that `giftcard serve` runs beside; empty: none."""
 
+    admin_address: str = "127.0.0.1:9464"
+    """host:port, or unix:PATH, of /livez, /readyz and /metrics, which ask for no credential;
+    empty: none."""
+
     profile: str = "development"
     """development, or production: no reflection, no development keys, a durable database."""
 
@@ -70,6 +74,9 @@ class Settings:
 
     drain_seconds: int = 30
     """How long calls in flight may take after SIGTERM."""
+
+    disk_free_min_mebibytes: int = 256
+    """Less than that beside a SQLite file, and /readyz sends callers elsewhere."""
 
     remember_seconds: int = 2
     """How long a credential, location or program is remembered, 5 at most: revocation takes this
@@ -150,6 +157,7 @@ def _check(settings: Settings) -> None:
             raise SettingsError(
                 f"GIFTCARD_DEMO loads well-known credentials, so {name} must be a loopback address."
             )
+    _check_admin_address(settings)
     grpc_local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
     if not grpc_local and not settings.allow_plaintext:
         raise SettingsError(
@@ -163,6 +171,21 @@ def _check(settings: Settings) -> None:
         )
     if settings.demo and settings.production:
         raise SettingsError("GIFTCARD_DEMO has no place in the production profile.")
+
+
+def _check_admin_address(settings: Settings) -> None:
+    """It is not for everybody, so it never shares a port with what is."""
+    own = settings.admin_address
+    if not own:
+        return
+    is_loopback("GIFTCARD_ADMIN_ADDRESS", own)
+    for name, address in (
+        ("GIFTCARD_GRPC_ADDRESS", settings.grpc_address),
+        ("GIFTCARD_HTTP_ADDRESS", settings.http_address),
+    ):
+        port = own.rpartition(":")[2]
+        if port != "0" and port == address.rpartition(":")[2]:
+            raise SettingsError(f"GIFTCARD_ADMIN_ADDRESS must have another port than {name}.")
 
 
 def is_loopback(name: str, address: str) -> bool:
