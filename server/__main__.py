@@ -188,7 +188,9 @@ def main(
     log.configure()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
-    shim = Shim(environment) if environment is not None and settings.http_address else None
+    shim = None
+    if environment is not None and settings.http_address:
+        shim = Shim(environment, settings)
     return asyncio.run(run(settings, supervised=supervised, shim=shim))
 
 

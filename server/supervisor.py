@@ -26,6 +26,7 @@ from server.settings import Settings, SettingsError
 from server.shim import Shim, ShimEndedError
 from server.telemetry.admin import AdminServer
 from server.telemetry.workers import Workers
+from server.tls import ServerCertificate
 
 logger = logging.getLogger("giftcard.supervisor")
 
@@ -42,6 +43,8 @@ def main(settings: Settings, environment: Mapping[str, str]) -> int:
     chosen.  Raises one of `server.__main__.CANNOT_START`.
     """
     log.configure()
+    if settings.tls:
+        ServerCertificate(settings)  # refused here, and not once by each worker
     with contextlib.ExitStack() as stack:
         reservation = stack.enter_context(_reserve(settings.grpc_address))
         admin = admin_server(settings)
@@ -101,7 +104,7 @@ class _Supervisor:
         self._admin = admin
         self._admin_addresses = admin_addresses
         self._told = Workers(admin_addresses)
-        self._shim = Shim(environment) if settings.http_address else None
+        self._shim = Shim(environment, settings) if settings.http_address else None
         self._environment = {
             **environment,
             "GIFTCARD_GRPC_ADDRESS": self._address,

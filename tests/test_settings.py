@@ -24,10 +24,10 @@ REFUSED = [
     ({"GIFTCARD_PROFILE": "prod"}, "must be development or production"),
     ({"GIFTCARD_GRPC_ADDRESS": "localhost"}, "must be host:port"),
     ({"GIFTCARD_HTTP_ADDRESS": "127.0.0.1:http"}, "must be host:port"),
-    ({"GIFTCARD_GRPC_ADDRESS": "0.0.0.0:50051"}, "no TLS of its own"),
-    ({"GIFTCARD_GRPC_ADDRESS": "[::]:50051"}, "no TLS of its own"),
-    ({"GIFTCARD_GRPC_ADDRESS": "10.1.2.3:50051"}, "no TLS of its own"),
-    ({"GIFTCARD_GRPC_ADDRESS": "gift.example:50051"}, "no TLS of its own"),
+    ({"GIFTCARD_GRPC_ADDRESS": "0.0.0.0:50051"}, "is not loopback, so it needs TLS"),
+    ({"GIFTCARD_GRPC_ADDRESS": "[::]:50051"}, "is not loopback, so it needs TLS"),
+    ({"GIFTCARD_GRPC_ADDRESS": "10.1.2.3:50051"}, "is not loopback, so it needs TLS"),
+    ({"GIFTCARD_GRPC_ADDRESS": "gift.example:50051"}, "is not loopback, so it needs TLS"),
     (
         {"GIFTCARD_DEMO": "1", "GIFTCARD_GRPC_ADDRESS": "0.0.0.0:50051",
          "GIFTCARD_ALLOW_PLAINTEXT": "1"},
@@ -40,6 +40,9 @@ REFUSED = [
     ({"GIFTCARD_DEMO": "1", "GIFTCARD_PROFILE": "production"}, "no place in the production"),
     ({"GIFTCARD_GRPC_ADDRESS": "127.0.0.1:65536"}, "with a port up to 65535"),
     ({"GIFTCARD_GRPC_ADDRESS": "127.0.0.1:٨٠"}, "must be host:port"),
+    ({"GIFTCARD_TLS_CERTIFICATE_FILE": "c.pem"}, "must be set together"),
+    ({"GIFTCARD_TLS_KEY_FILE": "k.pem"}, "must be set together"),
+    ({"GIFTCARD_TLS_CLIENT_CA_FILE": "ca.pem"}, "needs GIFTCARD_TLS_CERTIFICATE_FILE"),
     ({"GIFTCARD_REMEMBER_SECONDS": "6"}, "GIFTCARD_REMEMBER_SECONDS must be at most 5"),
 ]  # fmt: skip
 
@@ -57,6 +60,14 @@ ACCEPTED = [
     (
         {"GIFTCARD_GRPC_ADDRESS": "0.0.0.0:1", "GIFTCARD_ALLOW_PLAINTEXT": "yes"},
         Settings(grpc_address="0.0.0.0:1", allow_plaintext=True),
+    ),
+    (
+        {
+            "GIFTCARD_GRPC_ADDRESS": "0.0.0.0:1",
+            "GIFTCARD_TLS_CERTIFICATE_FILE": "c.pem",
+            "GIFTCARD_TLS_KEY_FILE": "k.pem",
+        },
+        Settings(grpc_address="0.0.0.0:1", tls_certificate_file="c.pem", tls_key_file="k.pem"),
     ),
     (
         {"GIFTCARD_DATABASE_URL": "postgresql://h/d", "GIFTCARD_WORKERS": "2"},

@@ -112,6 +112,8 @@ class Edge:
                 status = errors.status_of_reason("INTERNAL")
             except Exception as error:  # noqa: BLE001 - rendered, and logged when unexpected
                 status = _status(error, path, self._clock())
+                if call is not None and isinstance(error, StoredRefusal):
+                    call.replayed = error.replayed
             else:
                 if call.replayed:
                     # REST has no trailers, so it is said before the answer too.
