@@ -36,10 +36,14 @@ from server.storage.writing import Changes
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A stored decision.  `record` is None only where a look-up found nothing."""
+    """A stored decision.  `record` is None only where a look-up found nothing.
+
+    `locks_pin` says that it was a wrong PIN too many.
+    """
 
     record: Record | None
     replayed: bool
+    locks_pin: bool = False
 
 
 Decided = Answer | DomainError
@@ -110,7 +114,8 @@ class BatchProcessor:
         except Refused as refusal:
             effect = refusal.effect if isinstance(refusal, RefusedWithEffect) else Decision()
             record = self._approve(world, changes, request, effect, now, refusal)
-            return Answer(record, replayed=False)
+            locks_pin = any(fields.get("pin_locked_until") for _, fields in effect.card_changes)
+            return Answer(record, replayed=False, locks_pin=locks_pin)
         except Rejected as rejection:
             return rejection
         record = self._approve(world, changes, request, decision, now)

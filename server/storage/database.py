@@ -18,7 +18,7 @@ from psycopg.adapt import Dumper
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, PoolProxiedConnection
 
 _WRITER_PRAGMAS: Final = {
     "journal_mode": "wal",
@@ -27,8 +27,14 @@ _WRITER_PRAGMAS: Final = {
     "trusted_schema": 0,
     "cell_size_check": 1,
     "busy_timeout": 5000,
-    # 64 MiB: a checkpoint copies each changed page once, however often it changed meanwhile.
-    "wal_autocheckpoint": 16384,
+    # 256 MiB.  Far behind the checkpointer, which copies the log beside the writer.
+    "wal_autocheckpoint": 65536,
+}
+_CHECKPOINTER_PRAGMAS: Final = {
+    "synchronous": 2,
+    "wal_autocheckpoint": 0,
+    "trusted_schema": 0,
+    "cell_size_check": 1,
 }
 _READER_PRAGMAS: Final = {
     "query_only": 1,
@@ -123,6 +129,10 @@ class Database:
     def connect_reader(self) -> Connection:
         """A transaction on it is one snapshot: a card and its accounts are never torn apart."""
         return self.reader.connect()
+
+    def connect_checkpointer(self) -> PoolProxiedConnection:
+        """The driver's own connection, outside any transaction: SQLite only."""
+        return _sqlite_engine(self.url, _CHECKPOINTER_PRAGMAS).raw_connection()
 
     def close(self) -> None:
         self.writer.dispose()
