@@ -7,14 +7,14 @@ UV_STAMP   := .tools/uv/uv-$(UV_VERSION).dist-info/METADATA
 BIN        := .venv/bin
 READY      := .venv/.ready
 # What mypy reads; a folder that is not there yet is not an error.
-TYPED      := $(wildcard server compat_http tests proto/generate.py)
+TYPED      := $(wildcard server compat_http tests proto/*.py generated/giftcard_client)
 
 # The interpreter is the machine's own.
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check fix generate lock bench prove clean
+.PHONY: help serve edge test check fix generate lock bench prove clean
 
 # Colours only for a terminal.
 ifneq ($(MAKE_TERMOUT),)
@@ -33,6 +33,9 @@ help: ## List the commands
 serve: $(READY) ## Run the service on SQLite with demo data, until Ctrl-C
 	@GIFTCARD_DEMO=1 exec $(BIN)/giftcard serve
 
+edge: $(READY) ## Run the service behind Envoy with TLS, REST and gRPC-Web, until Ctrl-C
+	@GIFTCARD_DEMO=1 exec $(BIN)/python -m compat_http.envoy
+
 test: $(READY) ## Run every test but the slow ones, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest --durations=10 --durations-min=0.5 $(ARGS)
 
@@ -45,24 +48,23 @@ check: $(READY) ## Check format, lint, types, imports, contract and generated co
 	$(call say,import-linter)
 	@$(BIN)/lint-imports
 	$(call say,buf: lint of the contract)
-	@$(BIN)/python proto/generate.py --lint
+	@$(BIN)/python -m proto.generate --lint
 	$(call say,generated code equals what the contract yields)
-	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/python -m proto.generate --check
 
 fix: $(READY) ## Format the code and mend what ruff can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 generate: $(READY) ## Write generated/ from proto/
-	@$(BIN)/python proto/generate.py
+	@$(BIN)/python -m proto.generate
 
 bench: $(READY) ## Measure speed against its yardsticks; table and var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-prove: $(READY) ## Run the long suites: crashes, races, lost answers, invented requests
-	$(call say,The long suites: tests that kill servers and break connections. This takes minutes.)
-	@$(BIN)/python -m pytest -m 'slow or not slow' --durations=10 tests/faults tests/compat tests/e2e \
-	  $(ARGS)
+prove: $(READY) ## Run the long suites; table, var/prove.json and PROOF.md (ARGS="--size release")
+	$(call say,The long suites: servers are killed and connections broken. This takes minutes.)
+	@$(BIN)/python -m tests.prove $(ARGS)
 
 clean: ## Remove what make made; var/, where data lies, stays
 	rm -rf .venv .tools build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
@@ -113,7 +115,7 @@ $(READY): requirements.lock pyproject.toml | $(UV_STAMP)
 # No address stands in the lock, so that it holds wherever packages come from.
 lock: | $(UV_STAMP) ## Write requirements.lock anew from pyproject.toml
 	@$(PIP_SETTINGS); \
-	  $(UV) pip compile pyproject.toml --extra telemetry --group dev --group edge --group postgres \
+	  $(UV) pip compile pyproject.toml --extra telemetry --group dev --group edge --group fuzz --group postgres \
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 	@if grep -n '://' requirements.lock; then \

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -19,10 +20,14 @@ import uvicorn
 import uvloop
 
 from compat_http import log
+from compat_http.admin import AdminServer, exposition
 from compat_http.app import Shim
+from compat_http.readiness import Readiness
 from compat_http.reversals import ReversalSender
 from compat_http.settings import Settings, SettingsError, from_environment
-from compat_http.store import Store, StoreError
+from compat_http.store import Store, StoreError, reading
+from compat_http.store.database import path_of
+from compat_http.tracing import tracer_of
 
 logger = logging.getLogger("giftcard.shim")
 
@@ -65,6 +70,7 @@ async def run(settings: Settings, *, supervised: bool) -> int:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
+        readiness.drain()
         server.should_exit = True
 
     def stop_from_elsewhere() -> None:
@@ -72,6 +78,7 @@ async def run(settings: Settings, *, supervised: bool) -> int:
         loop.call_soon_threadsafe(stop)
 
     listener = _listen(settings.http_address)
+    admin = _admin_server(settings)
     store = Store.open(
         settings.exchange_database_url,
         Path(settings.exchange_key_file) if settings.exchange_key_file else None,
@@ -79,7 +86,15 @@ async def run(settings: Settings, *, supervised: bool) -> int:
         keep_days=settings.exchange_keep_days,
         on_broken=stop_from_elsewhere,
     )
-    shim = Shim(settings, store)
+    shim = Shim(settings, store, tracer_of(os.environ))
+    metrics = shim.metrics
+    metrics.watch_store(lambda: _waiting(settings.exchange_database_url), lambda: store.dropped)
+    readiness = Readiness(
+        shim.service_problem,
+        lambda: store.broken,
+        path_of(settings.exchange_database_url),
+        metrics,
+    )
     sender = ReversalSender(store, shim.engine.reverse)
     server = _HttpServer(
         uvicorn.Config(
@@ -99,16 +114,45 @@ async def run(settings: Settings, *, supervised: bool) -> int:
         loop.add_signal_handler(number, stop)
     if supervised:
         _watch_supervisor(loop, stop)
+    if admin is not None:
+        admin.start(
+            alive=readiness.not_alive,
+            ready=readiness.not_ready,
+            metrics=exposition(metrics.registry),
+        )
+        logger.info("the admin address is served", extra={"address": admin.address})
     host = settings.http_address.rpartition(":")[0]
     print(f"{READY}{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - the ready line
     sender.start()
+    readiness.start()
     try:
         await server.serve(sockets=[listener])
     finally:
+        readiness.stop()
+        if admin is not None:
+            await asyncio.to_thread(admin.stop)
         await sender.stop()
         await shim.close()
         await store.close()
     return BROKEN_STATUS if store.broken else 0
+
+
+def _admin_server(settings: Settings) -> AdminServer | None:
+    if not settings.http_admin_address:
+        return None
+    try:
+        return AdminServer(settings.http_admin_address)
+    except OSError as error:
+        raise SettingsError(
+            f"GIFTCARD_HTTP_ADMIN_ADDRESS {settings.http_admin_address} cannot be listened on: is"
+            " another server running there?"
+        ) from error
+
+
+def _waiting(url: str) -> tuple[int, float]:
+    """How many reversals wait, and for how many seconds the oldest does."""
+    count, oldest_time = reading.waiting(url)
+    return count, max(0.0, time.time() - oldest_time / 1e6) if count else 0.0
 
 
 def _watch_supervisor(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

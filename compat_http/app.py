@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from grpc_health.v1 import health_pb2
+from opentelemetry.trace import Tracer
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from compat_http import docs, openapi, strict_json
+from compat_http import docs, openapi, strict_json, tracing
 from compat_http.dialect import (
     Dialect,
     LegacyRequest,
@@ -25,9 +26,11 @@ from compat_http.dialect import (
 from compat_http.dialects import cp_extender, iwarehouse, resico, retail7
 from compat_http.edge import Edge
 from compat_http.engine import Call, Engine
+from compat_http.metrics import Metrics, Timed
 from compat_http.records import Exchange, Store
 from compat_http.redaction import Redaction, declared_members, secrets_of
 from compat_http.settings import Settings
+from compat_http.tls import upstream_credentials
 from compat_http.upstream import TransportError, Upstream
 
 logger = logging.getLogger("giftcard.shim")
@@ -43,18 +46,33 @@ _READY_TIMEOUT_SECONDS: Final = 1.0
 class Shim:
     """One process's shim; `app` is what an HTTP server runs."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, tracer: Tracer | None = None) -> None:
         self._store = store
-        self._upstream = Upstream(settings.grpc_address, connections=settings.http_connections)
+        self.metrics = Metrics()
+        self._upstream = Upstream(
+            settings.grpc_address,
+            connections=settings.http_connections,
+            credentials=upstream_credentials(settings),
+            name=settings.http_upstream_name,
+            metrics=self.metrics,
+            tracer=tracer,
+        )
         self.engine = Engine(
             self._upstream,
             store,
             attempt_milliseconds=settings.http_attempt_milliseconds,
             grace_seconds=settings.http_grace_seconds,
+            metrics=self.metrics,
         )
         self.dialects = tuple(build(settings) for build in BUILDERS)
         self._redactions = {dialect.name: _redaction(dialect) for dialect in self.dialects}
-        edge = Edge(self.engine, self._observe, body_bytes_max=settings.http_body_bytes_max)
+        self._counted: dict[tuple[str, str], Timed] = {}
+        edge = Edge(
+            self.engine,
+            self._observe,
+            body_bytes_max=settings.http_body_bytes_max,
+            tracer=tracer,
+        )
         routes: list[BaseRoute] = []
         for dialect in self.dialects:
             for path, endpoint in edge.endpoints(dialect).items():
@@ -69,9 +87,10 @@ class Shim:
         await self._upstream.close()
 
     def _observe(self, call: Call, request: LegacyRequest, reply: Reply, started: float) -> None:
-        """Hands the exchange to the log; nothing here may raise."""
+        """Counts the exchange, ends its span and hands it to the log; nothing here may raise."""
         try:
             trace = call.dialect.trace(request)
+            self._count(call, trace.operation, reply.status, started)
             # Where the service makes the code, only the answer has it.
             code = trace.code or _code_in(reply.document, call.dialect.code_members)
             self._store.log(
@@ -100,16 +119,31 @@ class Shim:
         except Exception:
             logger.exception("an exchange could not be logged")
 
-    async def _ready(self, request: Request) -> Response:
-        """Ready when the service answers, whatever it says."""
+    def _count(self, call: Call, traced: str, status: int, started: float) -> None:
+        dialect = call.dialect
+        # What a request calls itself may be anything; a name that is ours may be a label.
+        operation = traced if traced in dialect.operations else call.operation or "unknown"
+        name = (dialect.name, operation)
+        counted = self._counted.get(name)
+        if counted is None:
+            counted = self._counted[name] = self.metrics.requests(*name)
+        counted.record(time.perf_counter() - started, str(status), call.reason)
+        if call.span is not None:
+            tracing.end_request(call.span, dialect.name, operation, status, call.reason)
+
+    async def service_problem(self) -> str:
+        """What is wrong with the service; "" when it serves."""
         check = Rpc("Check", health_pb2.HealthCheckRequest())
         try:
             answer = await self._upstream.call(check, "", _READY_TIMEOUT_SECONDS)
         except (TransportError, UpstreamRefusal):
-            return _json({"status": "the service does not answer"}, 503)
-        if answer.status != health_pb2.HealthCheckResponse.SERVING:
-            return _json({"status": "the service does not serve"}, 503)
-        return _json({"status": "ready"})
+            return "the service does not answer"
+        serves = answer.status == health_pb2.HealthCheckResponse.SERVING
+        return "" if serves else "the service does not serve"
+
+    async def _ready(self, request: Request) -> Response:
+        problem = await self.service_problem()
+        return _json({"status": problem or "ready"}, 503 if problem else 200)
 
 
 def _code_in(document: Any, code_members: Collection[str]) -> str:

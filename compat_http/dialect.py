@@ -163,7 +163,8 @@ class Dialect:
 
     `credentials` answers the authorization metadata for upstream, or "" when there is none.
     `reasons` has every reason of the contract and of the shim; `refuse` words a refusal.
-    `trace` must not raise, whatever the request.  `code_members` are the names of members, headers,
+    `trace` must not raise, whatever the request; `operations` are the names that it may give one
+    where a route has several.  `code_members` are the names of members, headers,
     query and path parameters that hold a card's code; `secret_members` those that may not be kept
     at all.  Both in lower case.
     """
@@ -179,6 +180,7 @@ class Dialect:
     refuse: Callable[[LegacyRequest, Refusal, Any], Reply]
     trace: Callable[[LegacyRequest], Trace]
     budget_milliseconds: int
+    operations: frozenset[str] = frozenset()
     error_schema: Mapping[str, Any] = field(default_factory=dict)
     code_members: frozenset[str] = frozenset()
     secret_members: frozenset[str] = frozenset()

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from opentelemetry.trace import Tracer
 from starlette.types import Receive, Scope, Send
 
-from compat_http import strict_json
+from compat_http import strict_json, tracing
 from compat_http.dialect import (
     NOTHING,
     Dialect,
@@ -40,10 +41,18 @@ Observer = Callable[[Call, LegacyRequest, Reply, float], None]
 class Edge:
     """The paths of all dialects, as ASGI endpoints."""
 
-    def __init__(self, engine: Engine, observe: Observer, *, body_bytes_max: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        observe: Observer,
+        *,
+        body_bytes_max: int,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._engine = engine
         self._observe = observe
         self._body_bytes_max = body_bytes_max
+        self._tracer = tracer
 
     def endpoints(self, dialect: Dialect) -> dict[str, "Endpoint"]:
         """By path, in the order in which the dialect names them."""
@@ -51,7 +60,9 @@ class Edge:
         for route in dialect.routes:
             paths.setdefault(route.path, {})[route.method] = route
         return {
-            path: Endpoint(self._engine, self._observe, dialect, routes, self._body_bytes_max)
+            path: Endpoint(
+                self._engine, self._observe, dialect, routes, self._body_bytes_max, self._tracer
+            )
             for path, routes in paths.items()
         }
 
@@ -66,9 +77,12 @@ class Endpoint:
         dialect: Dialect,
         routes: Mapping[str, Route],
         body_bytes_max: int,
+        tracer: Tracer | None,
     ) -> None:
         self._engine = engine
         self._observe = observe
+        self._tracer = tracer
+        self._path = next(iter(routes.values())).path
         self._dialect = dialect
         self._routes = dict(routes)
         for route in routes.values():
@@ -84,6 +98,8 @@ class Endpoint:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        if self._tracer is not None:
+            call.span = tracing.begin_request(self._tracer, method, self._path, headers)
         request = LegacyRequest(
             method=method,
             path=scope.get("path_params") or NOTHING,

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from giftcard import v1
+from opentelemetry.trace import Span
 
 from compat_http.dialect import (
     Dialect,
@@ -26,6 +27,7 @@ from compat_http.dialect import (
     Rpc,
     UpstreamRefusal,
 )
+from compat_http.metrics import Metrics
 from compat_http.records import Reversal, ReversalStartedError, Store
 from compat_http.upstream import METHODS, TransportError, Upstream
 
@@ -58,6 +60,7 @@ class Call:
         "reason",
         "request_id",
         "route",
+        "span",
         "transaction",
         "written",
         "wrote",
@@ -72,6 +75,7 @@ class Call:
         self.request_id = ""
         self.transaction = ""
         self.reason = ""
+        self.span: Span | None = None
 
     @property
     def operation(self) -> str:
@@ -98,12 +102,14 @@ class Engine:
         *,
         attempt_milliseconds: int,
         grace_seconds: int,
+        metrics: Metrics | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._upstream = upstream
         self._store = store
         self._attempt_seconds = attempt_milliseconds / 1000
         self._grace_seconds = grace_seconds
+        self._metrics = metrics or Metrics()
         self._monotonic = monotonic
         self._turns: dict[tuple[str, str], _Turn] = {}
 
@@ -232,9 +238,11 @@ class Engine:
                 last = refused
             await asyncio.sleep(max(0.0, min(delay, call.deadline - self._monotonic())))
             delay = min(delay * 2, _DELAY_SECONDS_MAX)
+            self._metrics.retries.inc()
         if not unknown:
             raise last
         logger.warning("an outcome stayed unknown", extra={"method": rpc.method})
+        self._metrics.unknown_outcomes.inc()
         await self._queue(call, rpc, authorization)
         raise UpstreamRefusal("OUTCOME_UNKNOWN")
 
@@ -275,7 +283,9 @@ class Engine:
         )
         try:
             await self._store.queue_reversal(reversal)
+            self._metrics.reversals_queued.inc()
         except Exception as error:
+            self._metrics.reversals_unqueued.inc()
             logger.critical("a reversal could not be queued", exc_info=error)
 
     async def reverse(self, reversal: Reversal) -> bool:
@@ -291,7 +301,10 @@ class Engine:
         except TransportError:
             return False
         except UpstreamRefusal as refused:
-            return refused.reason not in _UNSETTLING_REASONS
+            if refused.reason in _UNSETTLING_REASONS:
+                self._metrics.reversal_refused(refused.reason)
+                return False
+        self._metrics.reversals_settled.inc()
         return True
 
 

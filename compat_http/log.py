@@ -11,7 +11,7 @@ from typing import IO, Final
 
 import orjson
 
-_FIELDS: Final = ("method", "count")
+_FIELDS: Final = ("method", "count", "address")
 
 
 class JsonFormatter(logging.Formatter):

@@ -4,6 +4,7 @@ A call answers, is refused (`UpstreamRefusal`: the service said so, with an Erro
 the way (`TransportError`).  Whether the last means "unknown" is the engine's to judge.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
@@ -13,6 +14,7 @@ import grpc
 from giftcard.v1 import (
     admin_service_pb2,
     customer_service_pb2,
+    error_reason_pb2,
     gift_card_service_pb2,
     location_service_pb2,
     program_service_pb2,
@@ -21,13 +23,22 @@ from google.protobuf import message_factory
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
+from opentelemetry.trace import Tracer
 
+from compat_http import tracing
 from compat_http.dialect import Rpc, UpstreamRefusal
+from compat_http.metrics import Metrics, Timed
 
 DOMAIN: Final = "giftcard.v1"
 
 #: What gRPC says when no connection could be made: the call has then not left this process.
 _NEVER_SENT: Final = "failed to connect to all addresses"
+
+
+#: In metrics and traces, where the service would have given its reason.
+_NO_ANSWER: Final = "NO_ANSWER"
+#: What may stand there; a reason of a newer service is none of ours yet.
+_REASONS: Final = frozenset(error_reason_pb2.ErrorReason.keys())
 
 
 class TransportError(Exception):
@@ -80,8 +91,22 @@ def _encode(message: Message) -> bytes:
 class Upstream:
     """Channels to the service.  Several, where several worker processes share its port."""
 
-    def __init__(self, address: str, *, connections: int = 1) -> None:
-        options = (
+    def __init__(
+        self,
+        address: str,
+        *,
+        connections: int = 1,
+        credentials: grpc.ChannelCredentials | None = None,
+        name: str = "",
+        metrics: Metrics | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        """With `credentials` by TLS; `name` is then the name in the service's certificate, where
+        that is not the host of the address."""
+        self._metrics = metrics or Metrics()
+        self._counted: dict[str, Timed] = {}
+        self._tracer = tracer
+        options: tuple[tuple[str, Any], ...] = (
             ("grpc.use_local_subchannel_pool", 1),
             # Retries are the engine's, which knows what they mean.
             ("grpc.enable_retries", 0),
@@ -89,8 +114,13 @@ class Upstream:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
         )
+        if name:
+            options = (*options, ("grpc.ssl_target_name_override", name))
         self._channels = [
-            grpc.aio.insecure_channel(address, options=options) for _ in range(connections)
+            grpc.aio.insecure_channel(address, options=options)
+            if credentials is None
+            else grpc.aio.secure_channel(address, credentials, options=options)
+            for _ in range(connections)
         ]
         self._next = cycle([
             {
@@ -112,16 +142,34 @@ class Upstream:
         metadata: tuple[tuple[str, str], ...] = (("authorization", authorization),)
         if rpc.training:
             metadata = (*metadata, ("giftcard-book", "training"))
+        started, reason = time.perf_counter(), _NO_ANSWER
+        span = None
+        if self._tracer is not None:
+            span, traced = tracing.begin_call(self._tracer, METHODS[rpc.method].path)
+            metadata += traced
         try:
-            return await self._next()[rpc.method](
+            answer = await self._next()[rpc.method](
                 rpc.message, timeout=timeout_seconds, metadata=metadata
             )
+            reason = ""
+            return answer
         except grpc.aio.AioRpcError as error:
             refusal = _refusal(error)
             if refusal is None:
                 sent = _NEVER_SENT not in (error.details() or "")
                 raise TransportError(sent=sent) from None
+            reason = refusal.reason if refusal.reason in _REASONS else "UNSPECIFIED"
             raise refusal from None
+        finally:
+            self._count(rpc.method, started, reason)
+            if span is not None:
+                tracing.end_call(span, reason)
+
+    def _count(self, method: str, started: float, reason: str) -> None:
+        counted = self._counted.get(method)
+        if counted is None:
+            counted = self._counted[method] = self._metrics.upstream(method)
+        counted.record(time.perf_counter() - started, reason)
 
     async def close(self) -> None:
         for channel in self._channels:

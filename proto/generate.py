@@ -1,9 +1,13 @@
 """Generates `generated/` from the .proto files, and checks the contract. Knows no server code.
 
-    python proto/generate.py             writes generated/giftcard/** and generated/giftcard.binpb
-    python proto/generate.py --check     fails, naming the first file that is not up to date
-    python proto/generate.py --lint      buf: rules of buf.yaml, format, compatibility
-    python proto/generate.py --baseline  makes this contract the one to stay compatible with
+    python -m proto.generate             writes what stands in generated/, see below
+    python -m proto.generate --check     fails, naming the first file that is not up to date
+    python -m proto.generate --lint      buf: rules of buf.yaml, format, compatibility
+    python -m proto.generate --baseline  makes this contract the one to stay compatible with
+
+Generated are `giftcard/**`, the image `giftcard.binpb`, the REST document `openapi.json` and the
+client's error classes, `giftcard_client/reasons.py`. What else stands beside them is written by
+hand.
 
 The same input gives the same bytes on every machine with the pinned packages: protoc and its
 plugins come from the environment, the google/* files from googleapis-common-protos. Nothing is
@@ -28,6 +32,8 @@ from pathlib import Path
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+
+from proto import contract, openapi, reason_classes, reasons
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
@@ -70,7 +76,7 @@ def main() -> int:
 def first_difference(committed: Path, fresh: Path) -> str | None:
     """Returns the first generated file, in order of name, that two folders do not share.
 
-    Looks at the image and at everything in `giftcard/`; hand-written files beside them are free.
+    Looks at what this program owns; hand-written files beside that are free.
     """
     for name in sorted(_generated_names(committed) | _generated_names(fresh)):
         left, right = committed / name, fresh / name
@@ -114,6 +120,13 @@ def generate(target: Path) -> None:
     (package / "__init__.py").write_text(_exports(own_files), encoding="utf-8")
     (package.parent / "__init__.py").write_text(_PACKAGE_INIT, encoding="utf-8")
     (package.parent / "py.typed").write_bytes(b"")
+    declared = contract.read(image)
+    explained = reasons.read(declared)
+    classes = target / reason_classes.FILE_NAME
+    classes.parent.mkdir()
+    classes.write_text(reason_classes.source(explained), encoding="utf-8")
+    document = target / openapi.FILE_NAME
+    document.write_text(openapi.source(declared, explained), encoding="utf-8")
 
 
 def _write(target: Path) -> None:
@@ -145,7 +158,7 @@ def _check() -> int:
     if difference is None:
         print("generated/ is up to date.")
         return 0
-    print(f"generated/{difference} is not up to date: run `python proto/generate.py`.")
+    print(f"generated/{difference} is not up to date: run `python -m proto.generate`.")
     return 1
 
 
@@ -186,7 +199,8 @@ def _script(name: str) -> Path:
 
 def _generated_names(folder: Path) -> set[str]:
     """Returns the files that this program owns in a folder, relative to it."""
-    paths = [*(folder / "giftcard").rglob("*"), folder / IMAGE_NAME]
+    single = (IMAGE_NAME, openapi.FILE_NAME, reason_classes.FILE_NAME)
+    paths = [*(folder / "giftcard").rglob("*"), *(folder / name for name in single)]
     return {
         path.relative_to(folder).as_posix()
         for path in paths

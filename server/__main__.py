@@ -11,15 +11,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from server import demo, log
-from server.app import Server, keys_of, open_database
+from server.app import FATAL_STATUS, Server, keys_of, open_database
 from server.secrets import SecretKeys, SecretsError
 from server.settings import Settings, SettingsError, from_environment
 from server.shim import Shim, ShimEndedError
 from server.storage.database import Database, UnsafeDatabaseError
 from server.storage.migrate import SchemaError
+from server.telemetry.admin import AdminServer, exposition
+from server.telemetry.tracing import tracer_of
 
 logger = logging.getLogger("giftcard.serve")
 
@@ -40,9 +42,9 @@ _SWITCH_SECONDS = 0.005
 #: same calls in flight again and again.
 _COLLECT_AFTER = 100_000
 
-#: After the signal calls are still taken for so long: gRPC cuts off what has arrived and was not
-#: yet handed to us, so whoever called just before the signal would get a bare CANCELLED.  Many
-#: turns of the loop rather than one long one, so that they remain when the machine stalls.
+#: After the signal calls are still taken for so long at least: gRPC cuts off what has arrived and
+#: was not yet handed to us, so whoever called just before the signal would get a bare CANCELLED.
+#: Many turns of the loop rather than one long one, so that they remain when the machine stalls.
 _LINGER_TURNS = 25
 _LINGER_TURN_SECONDS = 0.01
 
@@ -81,8 +83,9 @@ def ready_line(grpc_address: str, http_address: str = "") -> str:
 
 async def run(settings: Settings, *, supervised: bool = False, shim: Shim | None = None) -> int:
     """Serves, with the shim beside it, until a signal asks to stop; returns the exit status."""
+    admin = admin_server(settings)
     keys, database = prepare(settings)
-    server = Server(settings, database, keys)
+    server = Server(settings, database, keys, tracer=tracer_of(os.environ, "giftcard"))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.request_stop)
@@ -96,17 +99,56 @@ async def run(settings: Settings, *, supervised: bool = False, shim: Shim | None
             " server running there?"
         ) from error
     address = reachable_at(settings.grpc_address, port)
+    if admin is not None:
+        admin.start(
+            alive=server.not_alive,
+            ready=server.not_ready,
+            metrics=exposition(server.metrics.registry),
+        )
+        if not supervised:
+            logger.info("the admin address is served", extra={"address": admin.address})
     try:
         if shim is not None:
             status = await _serve_with(shim, server, address)
         else:
             print(ready_line(address), flush=True)  # noqa: T201 - the ready line
             status = await server.wait()
-        for _ in range(0 if status else _LINGER_TURNS):
-            await asyncio.sleep(_LINGER_TURN_SECONDS)
+        if not status:
+            await _linger(settings.drain_delay_seconds)
     finally:
-        await server.stop()
+        finished = await server.stop()
+        if not finished:
+            _end_at_once()
+        if admin is not None:
+            await asyncio.to_thread(admin.stop)
     return status
+
+
+async def _linger(delay_seconds: int) -> None:
+    """Takes calls until those who watch our health have gone elsewhere."""
+    turns = max(_LINGER_TURNS, round(delay_seconds / _LINGER_TURN_SECONDS))
+    for _ in range(turns):
+        await asyncio.sleep(_LINGER_TURN_SECONDS)
+
+
+def admin_server(settings: Settings) -> AdminServer | None:
+    """It holds its port and does not answer yet.  Raises SettingsError."""
+    if not settings.admin_address:
+        return None
+    try:
+        return AdminServer(settings.admin_address)
+    except OSError as error:
+        raise SettingsError(
+            f"GIFTCARD_ADMIN_ADDRESS {settings.admin_address} cannot be listened on: is another"
+            " server running there?"
+        ) from error
+
+
+def _end_at_once() -> NoReturn:
+    """A thread does not come back from its COMMIT, and Python would wait for it for ever."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(FATAL_STATUS)
 
 
 async def _serve_with(shim: Shim, server: Server, address: str) -> int:
@@ -146,7 +188,9 @@ def main(
     log.configure()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
-    shim = Shim(environment) if environment is not None and settings.http_address else None
+    shim = None
+    if environment is not None and settings.http_address:
+        shim = Shim(environment, settings)
     return asyncio.run(run(settings, supervised=supervised, shim=shim))
 
 

@@ -11,11 +11,13 @@ from typing import Protocol
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from opentelemetry.trace import Tracer
 
 from server.certificate import Studio
 from server.domain.ids import shard_bits_of
 from server.ledger import BatchProcessor, Ledger
 from server.ledger.reader import Reader
+from server.readiness import Readiness
 from server.rpc import (
     admin_service,
     customer_service,
@@ -35,16 +37,24 @@ from server.secrets import (
     new_id,
 )
 from server.settings import Settings, key_source
-from server.storage import migrate
+from server.storage import migrate, probe
 from server.storage.checkpoint import Checkpointer
 from server.storage.database import Database
 from server.storage.directory import Principal
+from server.telemetry.metrics import Metrics
+from server.telemetry.tracing import BatchSpans
+from server.tls import ServerCertificate
 
 logger = logging.getLogger("giftcard")
+
+#: The exit status when only a fresh start can tell what was committed.
+FATAL_STATUS = 70
 
 #: gRPC's own limit is so many times ours: what is too large for us still gets an ErrorInfo.
 _TRANSPORT_TIMES = 16
 _WATCH_SECONDS = 0.5
+#: An event loop that did not come by for so long stands still.
+_LOOP_SECONDS_MAX = 10.0
 
 
 def clock() -> int:
@@ -104,9 +114,12 @@ class Server:
         *,
         now: Callable[[], int] = clock,
         operators: dict[bytes, Principal] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.settings = settings
+        self.metrics = Metrics()
         self.port = 0
+        self._certificate = ServerCertificate(settings) if settings.tls else None
         self._database = database
         self._stopping = asyncio.Event()
         self._fatal = False
@@ -120,8 +133,23 @@ class Server:
             batch_limit=settings.batch_limit,
         )
         self._bridge = Bridge(
-            ledger, Reader(database), Reader(database), on_loop=database.is_sqlite
+            ledger,
+            Reader(database),
+            Reader(database),
+            on_loop=database.is_sqlite,
+            metrics=self.metrics,
+            spans=BatchSpans(tracer) if tracer is not None else None,
         )
+        self._readiness = Readiness(
+            database,
+            now=now,
+            stuck=lambda: self._bridge.batch_seconds() > settings.commit_timeout_seconds,
+            disk_free_min_bytes=settings.disk_free_min_mebibytes << 20,
+            metrics=self.metrics,
+        )
+        self._beat_time = time.monotonic()
+        for name, size in probe.file_sizes(database).items():
+            self.metrics.gauge(f"giftcard_sqlite_{name}_bytes", f"SQLite's {name} file.", size)
         self._checkpointer = Checkpointer(database) if database.is_sqlite else None
         self._directory = directory = Directory(
             self._bridge,
@@ -136,6 +164,8 @@ class Server:
             self._access_log,
             clock=now,
             request_bytes_max=settings.request_bytes_max,
+            metrics=self.metrics,
+            tracer=tracer,
         )
         self._studio = Studio()
         self._services: dict[str, _Service] = {
@@ -179,35 +209,62 @@ class Server:
         if not self.settings.production:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._grpc)
-        self._grpc.add_generic_rpc_handlers((UnknownMethods(self._access_log),))
-        self.port = self._grpc.add_insecure_port(self.settings.grpc_address)
+        self._grpc.add_generic_rpc_handlers((UnknownMethods(self._access_log, self.metrics),))
+        address = self.settings.grpc_address
+        if self._certificate is None:
+            self.port = self._grpc.add_insecure_port(address)
+        else:
+            self.port = self._grpc.add_secure_port(address, self._certificate.credentials())
         await self._grpc.start()
-        for name in ("", *self._services):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self._watch = asyncio.create_task(self._watch_commits())
+        await asyncio.to_thread(self._readiness.start)
+        await self._tell_health(ready=not self._readiness.problems())
+        self._watch = asyncio.create_task(self._watch_all())
         if self._checkpointer is not None:
             self._checkpointer.start()
         return self.port
 
     def request_stop(self) -> None:
+        self._readiness.drain()
         self._stopping.set()
 
     async def wait(self) -> int:
-        """Returns the exit status once somebody asked to stop."""
+        """Returns the exit status once somebody asked to stop; by then nobody is sent here."""
         await self._stopping.wait()
-        return 70 if self._fatal else 0
+        await self._health.enter_graceful_shutdown()
+        return FATAL_STATUS if self._fatal else 0
 
-    async def stop(self) -> None:
-        """Drains: no new calls, those in flight finish, then the threads and the database."""
+    async def stop(self) -> bool:
+        """Drains: no new calls, those in flight finish, then the threads and the database.
+
+        False when a COMMIT does not return: the process must end at once, with FATAL_STATUS.
+        """
+        self._readiness.drain()
         await self._health.enter_graceful_shutdown()
         await self._grpc.stop(self.settings.drain_seconds)
         self._watch.cancel()
         self._studio.close()
-        await self._bridge.close()
-        if self._checkpointer is not None:
+        await asyncio.to_thread(self._readiness.stop)
+        finished = await self._bridge.close(self.settings.commit_timeout_seconds)
+        if finished and self._checkpointer is not None:
             await asyncio.to_thread(self._checkpointer.close)
         self._access_log.flush()
-        self._database.close()
+        if finished:
+            self._database.close()
+        return finished
+
+    async def not_alive(self) -> list[str]:
+        """From any thread: what /livez has to say when the event loop stands still."""
+        still = time.monotonic() - self._beat_time > _LOOP_SECONDS_MAX
+        return ["the event loop stands still"] if still else []
+
+    async def not_ready(self) -> list[str]:
+        """From any thread: what /readyz has to say."""
+        return self._readiness.problems()
+
+    async def _tell_health(self, *, ready: bool) -> None:
+        known = health_pb2.HealthCheckResponse
+        for name in ("", *self._services):
+            await self._health.set(name, known.SERVING if ready else known.NOT_SERVING)
 
     def _on_fatal_elsewhere(self) -> None:
         self._loop.call_soon_threadsafe(self._on_fatal)
@@ -218,9 +275,17 @@ class Server:
         self._fatal = True
         self._stopping.set()
 
-    async def _watch_commits(self) -> None:
+    async def _watch_all(self) -> None:
+        """What has to be looked at every moment; it is the pulse that /livez feels."""
+        ready = not self._readiness.problems()
         while True:
+            slept = time.monotonic()
             await asyncio.sleep(_WATCH_SECONDS)
+            self._beat_time = time.monotonic()
+            self.metrics.loop_lag(max(0.0, self._beat_time - slept - _WATCH_SECONDS))
+            if ready is not self._readiness.look():
+                ready = not ready
+                await self._tell_health(ready=ready)
             late = self._bridge.give_up_on(self.settings.commit_timeout_seconds)
             if late:
                 logger.error("callers were told that the outcome is unknown", extra={"count": late})

@@ -56,11 +56,14 @@ async def local_server(settings: Settings, merchant_id: str = "") -> AsyncIterat
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(database))
         principal = _operator(database, merchant_id)
-        directory = stack.enter_context(_private_directory())
+        directory = stack.enter_context(private_directory())
         token = new_token()
         own = dataclasses.replace(
             settings,
             grpc_address=f"unix:{directory / 'socket'}",
+            tls_certificate_file="",
+            tls_key_file="",
+            tls_client_ca_file="",
             access_log=False,
             workers=1,
             drain_seconds=_DRAIN_SECONDS,
@@ -91,7 +94,7 @@ def _operator(database: Database, merchant_id: str) -> Principal:
 
 
 @contextlib.contextmanager
-def _private_directory() -> Iterator[Path]:
+def private_directory() -> Iterator[Path]:
     """A directory of mode 0700 whose path is short enough for a socket in it."""
     long = len(tempfile.gettempdir().encode()) > _DIRECTORY_BYTES_MAX
     with tempfile.TemporaryDirectory(prefix="giftcard-", dir="/tmp" if long else None) as name:  # noqa: S108 - mode 0700, random name

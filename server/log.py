@@ -17,7 +17,7 @@ import orjson
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 _EXTRA_FIELDS = frozenset(
-    {"method", "count", "path", "port", "revision", "signal", "address", "warning"}
+    {"method", "count", "path", "port", "revision", "signal", "address", "warning", "checks"}
 )
 
 

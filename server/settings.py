@@ -36,6 +36,10 @@ class Settings:
     http_address: str = "127.0.0.1:8080"
     """host:port of the shim for legacy APIs that `giftcard serve` runs beside; empty: none."""
 
+    admin_address: str = "127.0.0.1:9464"
+    """host:port, or unix:PATH, of /livez, /readyz and /metrics, which ask for no credential;
+    empty: none."""
+
     profile: str = "development"
     """development, or production: no reflection, no development keys, a durable database."""
 
@@ -68,8 +72,15 @@ class Settings:
     commit_timeout_seconds: int = 10
     """After this a caller is told that the outcome is unknown."""
 
+    drain_delay_seconds: int = 0
+    """How long calls are still taken after SIGTERM, while the health check already says no: a
+    balancer needs some of its intervals to look elsewhere."""
+
     drain_seconds: int = 30
-    """How long calls in flight may take after SIGTERM."""
+    """How long calls in flight may take after that."""
+
+    disk_free_min_mebibytes: int = 256
+    """Less than that beside a SQLite file, and /readyz sends callers elsewhere."""
 
     remember_seconds: int = 2
     """How long a credential, location or program is remembered, 5 at most: revocation takes this
@@ -78,12 +89,27 @@ class Settings:
     access_log: bool = True
     """One JSON line for each call on standard error."""
 
+    tls_certificate_file: str = ""
+    """PEM: the gRPC port's certificate and those between it and its root.  Set: TLS.  It is read
+    again for each new connection."""
+
+    tls_key_file: str = ""
+    """PEM: its private key, without a password; others must not be able to read it."""
+
+    tls_client_ca_file: str = ""
+    """PEM: the authorities of client certificates.  Set: mTLS, without one nobody is let in."""
+
     allow_plaintext: bool = False
     """Serve without TLS on an address that is not loopback (behind a proxy that has TLS)."""
 
     @property
     def production(self) -> bool:
         return self.profile == "production"
+
+    @property
+    def tls(self) -> bool:
+        """Whether the gRPC port speaks TLS."""
+        return bool(self.tls_certificate_file)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -106,8 +132,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 #: One transaction writes them all while others wait.
 _RESERVE_CODES_LIMIT = 5000
 
+_MAY_BE_ZERO = frozenset({"GIFTCARD_DRAIN_DELAY_SECONDS"})
+
 #: Read by the command line as a client, not by the server.
-_OF_THE_CLIENT = frozenset({"GIFTCARD_TOKEN", "GIFTCARD_SERVER"})
+_OF_THE_CLIENT = frozenset({
+    "GIFTCARD_TOKEN", "GIFTCARD_SERVER", "GIFTCARD_CA_FILE", "GIFTCARD_CLIENT_CERTIFICATE_FILE",
+    "GIFTCARD_CLIENT_KEY_FILE",
+})  # fmt: skip
 
 #: What the shim reads, and checks, by itself.
 _OF_THE_SHIM = (
@@ -128,8 +159,9 @@ def _parse(name: str, text: str, kind: Any) -> Any:
             value = int(text)
         except ValueError:
             raise SettingsError(f"{name} must be a whole number.") from None
-        if value < 1:
-            raise SettingsError(f"{name} must be at least 1.")
+        least = 0 if name in _MAY_BE_ZERO else 1
+        if value < least:
+            raise SettingsError(f"{name} must be at least {least}.")
         return value
     return text
 
@@ -150,12 +182,8 @@ def _check(settings: Settings) -> None:
             raise SettingsError(
                 f"GIFTCARD_DEMO loads well-known credentials, so {name} must be a loopback address."
             )
-    grpc_local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
-    if not grpc_local and not settings.allow_plaintext:
-        raise SettingsError(
-            "GIFTCARD_GRPC_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
-            " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
-        )
+    _check_admin_address(settings)
+    _check_tls(settings)
     if settings.remember_seconds > REMEMBER_SECONDS_MAX:
         raise SettingsError(
             f"GIFTCARD_REMEMBER_SECONDS must be at most {REMEMBER_SECONDS_MAX}: the contract"
@@ -163,6 +191,37 @@ def _check(settings: Settings) -> None:
         )
     if settings.demo and settings.production:
         raise SettingsError("GIFTCARD_DEMO has no place in the production profile.")
+
+
+def _check_tls(settings: Settings) -> None:
+    if bool(settings.tls_certificate_file) != bool(settings.tls_key_file):
+        raise SettingsError(
+            "GIFTCARD_TLS_CERTIFICATE_FILE and GIFTCARD_TLS_KEY_FILE must be set together."
+        )
+    if settings.tls_client_ca_file and not settings.tls:
+        raise SettingsError("GIFTCARD_TLS_CLIENT_CA_FILE needs GIFTCARD_TLS_CERTIFICATE_FILE.")
+    grpc_local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
+    if not (grpc_local or settings.tls or settings.allow_plaintext):
+        raise SettingsError(
+            "GIFTCARD_GRPC_ADDRESS is not loopback, so it needs TLS: set"
+            " GIFTCARD_TLS_CERTIFICATE_FILE and GIFTCARD_TLS_KEY_FILE, or put a proxy with TLS in"
+            " front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
+        )
+
+
+def _check_admin_address(settings: Settings) -> None:
+    """It is not for everybody, so it never shares a port with what is."""
+    own = settings.admin_address
+    if not own:
+        return
+    is_loopback("GIFTCARD_ADMIN_ADDRESS", own)
+    for name, address in (
+        ("GIFTCARD_GRPC_ADDRESS", settings.grpc_address),
+        ("GIFTCARD_HTTP_ADDRESS", settings.http_address),
+    ):
+        port = own.rpartition(":")[2]
+        if port != "0" and port == address.rpartition(":")[2]:
+            raise SettingsError(f"GIFTCARD_ADMIN_ADDRESS must have another port than {name}.")
 
 
 def is_loopback(name: str, address: str) -> bool:

@@ -20,9 +20,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from server import log
-from server.__main__ import READY, SUPERVISED, prepare, ready_line
+from server.__main__ import READY, SUPERVISED, admin_server, prepare, ready_line
+from server.local import private_directory
 from server.settings import Settings, SettingsError
 from server.shim import Shim, ShimEndedError
+from server.telemetry.admin import AdminServer
+from server.telemetry.workers import Workers
+from server.tls import ServerCertificate
 
 logger = logging.getLogger("giftcard.supervisor")
 
@@ -39,12 +43,22 @@ def main(settings: Settings, environment: Mapping[str, str]) -> int:
     chosen.  Raises one of `server.__main__.CANNOT_START`.
     """
     log.configure()
-    with _reserve(settings.grpc_address) as reservation:
+    if settings.tls:
+        ServerCertificate(settings)  # refused here, and not once by each worker
+    with contextlib.ExitStack() as stack:
+        reservation = stack.enter_context(_reserve(settings.grpc_address))
+        admin = admin_server(settings)
+        addresses = [""] * settings.workers
+        if admin is not None:
+            directory = stack.enter_context(private_directory())
+            addresses = [f"unix:{directory}/{n}" for n in range(settings.workers)]
         _, database = prepare(settings)
         database.close()
         host = settings.grpc_address.rpartition(":")[0]
         port: int = reservation.getsockname()[1]
-        return asyncio.run(_Supervisor(settings, environment, host, port).run())
+        return asyncio.run(
+            _Supervisor(settings, environment, f"{host}:{port}", admin, addresses).run()
+        )
 
 
 def _reserve(address: str) -> socket.socket:
@@ -75,12 +89,22 @@ def _reserve(address: str) -> socket.socket:
 
 
 class _Supervisor:
+    """`admin_addresses` are one for each worker, "" where there is no admin address."""
+
     def __init__(
-        self, settings: Settings, environment: Mapping[str, str], host: str, port: int
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        address: str,
+        admin: AdminServer | None,
+        admin_addresses: list[str],
     ) -> None:
         self._settings = settings
-        self._address = f"{host}:{port}"
-        self._shim = Shim(environment) if settings.http_address else None
+        self._address = address
+        self._admin = admin
+        self._admin_addresses = admin_addresses
+        self._told = Workers(admin_addresses)
+        self._shim = Shim(environment, settings) if settings.http_address else None
         self._environment = {
             **environment,
             "GIFTCARD_GRPC_ADDRESS": self._address,
@@ -94,19 +118,22 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        workers = [await self._start_worker() for _ in range(self._settings.workers)]
+        workers = [await self._start_worker(each) for each in self._admin_addresses]
         failed = await self._serve(workers)
+        self._told.drain()
         # The shim first: its calls in flight need the workers.
         shim_failed = await self._shim.stop() if self._shim is not None else 0
         ended_badly = await self._end(workers)
+        if self._admin is not None:
+            await asyncio.to_thread(self._admin.stop)
         return failed or shim_failed or ended_badly
 
-    async def _start_worker(self) -> Process:
+    async def _start_worker(self, admin_address: str) -> Process:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "server", SUPERVISED,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=self._environment,
+            env={**self._environment, "GIFTCARD_ADMIN_ADDRESS": admin_address},
             # Ctrl-C is for the supervisor, which then tells the workers.
             start_new_session=True,
         )  # fmt: skip
@@ -144,6 +171,10 @@ class _Supervisor:
         """Starts the shim once the workers serve; the ready line, or "" when one of them ended."""
         if not await _are_ready(workers):
             return ""
+        if self._admin is not None:
+            told = self._told
+            self._admin.start(alive=told.not_alive, ready=told.not_ready, metrics=told.metrics)
+            logger.info("the admin address is served", extra={"address": self._admin.address})
         http_address = ""
         if self._shim is not None:
             try:
@@ -155,7 +186,8 @@ class _Supervisor:
     async def _end(self, workers: list[Process]) -> int:
         """Asks all workers to finish, then kills; 0 when all of them ended well."""
         _signal(workers, signal.SIGTERM)
-        patience = self._settings.drain_seconds + _KILL_AFTER_SECONDS
+        settings = self._settings
+        patience = settings.drain_delay_seconds + settings.drain_seconds + _KILL_AFTER_SECONDS
         try:
             async with asyncio.timeout(patience):
                 statuses = [await worker.wait() for worker in workers]

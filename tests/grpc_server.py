@@ -92,6 +92,8 @@ class GrpcServer:
         self.database_url = database_url
         self.log_path = directory / log_name
         self.address = ""
+        #: From the start of the process to its ready line, of the last start.
+        self.start_seconds = 0.0
         self._module = tuple(module)
         self._directory = directory
         self._port = port
@@ -138,6 +140,7 @@ class GrpcServer:
         if not self._seeded and self._more.get("GIFTCARD_DEMO") != "1":
             seed(self.database_url, keys_in(self._directory))
             self._seeded = True
+        started = time.monotonic()
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *self._module],
@@ -152,6 +155,7 @@ class GrpcServer:
         self._watchdog = Watchdog(self._process.pid, "KILL")
         try:
             self.address = self._ready_address()
+            self.start_seconds = time.monotonic() - started
         except BaseException:
             self.kill()
             raise
@@ -191,6 +195,7 @@ class GrpcServer:
             "GIFTCARD_DATABASE_URL": self.database_url,
             "GIFTCARD_GRPC_ADDRESS": f"127.0.0.1:{self._port}",
             "GIFTCARD_HTTP_ADDRESS": "",
+            "GIFTCARD_ADMIN_ADDRESS": "",
             "GIFTCARD_KEY_FILE": str(keys_in(self._directory)),
             **self._more,
         }

@@ -402,6 +402,7 @@ def build(settings: Settings) -> Dialect:
     return Dialect(
         name="iwarehouse",
         title="iWAREHOUSE Gift Card API",
+        operations=frozenset({"create", "read"}),
         description=__doc__,
         config=config,
         routes=(

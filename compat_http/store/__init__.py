@@ -142,6 +142,11 @@ class Store:
         self._forget((caller, key), seen)
         return found
 
+    @property
+    def dropped(self) -> int:
+        """Exchanges that were not logged."""
+        return self._writer.dropped
+
     def log(self, exchange: Exchange) -> None:
         """Never blocks, never raises; from the event loop's thread only."""
         self._writer.log(exchange)

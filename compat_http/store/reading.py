@@ -73,6 +73,14 @@ def reversals(connection: Connection) -> Rows:
     return [dict(row._mapping) for row in connection.execute(query)]
 
 
+def waiting(url: str) -> tuple[int, int]:
+    """How many reversals wait, and since when the oldest does; (0, 0) for none."""
+    count, oldest = func.count(), func.coalesce(func.min(_reversal.c.queued_time), 0)
+    with opened(url) as connection:
+        row = connection.execute(select(count, oldest).select_from(_reversal)).one()
+    return row[0], row[1]
+
+
 def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
     if wanted.last_four:
         yield _exchange.c.code_last_four == wanted.last_four

@@ -62,6 +62,11 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def dropped(self) -> int:
+        """Exchanges that found no room, or no working file."""
+        return self._dropped
+
     def submit(self, operation: Callable[[Connection], Result]) -> "Future[Result]":
         """Its result, once that is on the disk; StoreBrokenError when it may not be."""
         future: Future[Result] = Future()

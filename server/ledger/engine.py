@@ -13,8 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from server.domain.commands import Administer, Envelope, LookupRequest, ReverseTransaction
 from server.domain.errors import DomainError, Rejected
@@ -52,11 +52,21 @@ UNAVAILABLE: Final = Failure("UNAVAILABLE")
 INTERNAL: Final = Failure("INTERNAL")
 
 
+class Commit(NamedTuple):
+    """One COMMIT as it was timed: when it began (since the epoch), and whether it is known."""
+
+    start_nanoseconds: int
+    seconds: float
+    known: bool
+
+
 @dataclass(slots=True)
 class Batch:
     """Commands on their way to one COMMIT; `outcomes` must not be shown before it.
 
     `connection` is the one whose open transaction holds what `writes` says was written.
+    `prepare_seconds` and `commits` tell how long it took, for whoever counts; a batch that is run
+    again in halves has several commits.
     """
 
     envelopes: Sequence[Envelope]
@@ -65,6 +75,8 @@ class Batch:
     connection: Connection | None = None
     writes: bool = False
     error: Exception | None = None
+    prepare_seconds: float = 0.0
+    commits: list[Commit] = field(default_factory=list)
 
 
 class Ledger:
@@ -120,6 +132,14 @@ class Ledger:
     def queued(self) -> int:
         return len(self._ordinary) + len(self._urgent)
 
+    @property
+    def queues(self) -> dict[str, tuple[Callable[[], int], int]]:
+        """By name: what says how long a queue is, and how long it may get."""
+        return {
+            "ordinary": (self._ordinary.__len__, self._queue_limit),
+            "urgent": (self._urgent.__len__, self._queue_reserve),
+        }
+
     def submit(self, envelope: Envelope, token: Any) -> None:
         """Queues a command.  Raises Rejected OVERLOADED when the queue is full.
 
@@ -163,6 +183,7 @@ class Ledger:
 
     def prepare(self, batch: Batch) -> None:
         """Loads, decides and writes a batch, all but the COMMIT.  Never raises."""
+        started = time.perf_counter()
         connection = None if self._failed else self._writable_connection()
         if connection is None:
             batch.outcomes = [UNAVAILABLE] * len(batch.envelopes)
@@ -174,6 +195,7 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 - kept, and logged by who answers for it
                 batch.error = error
                 self._roll_back()
+        batch.prepare_seconds = time.perf_counter() - started
 
     def complete(self, batch: Batch) -> list[Outcome]:
         """Commits, or runs a spoiled batch again in halves, and answers for each command.
@@ -181,42 +203,47 @@ class Ledger:
         What was written is committed on the connection that wrote it, or its outcome is unknown.
         """
         if batch.error is not None:
-            return self._run_again(batch.envelopes, batch.error, 1)
+            return self._run_again(batch, batch.envelopes, batch.error, 1)
         assert batch.outcomes is not None
         with self._waiting():
             if not batch.writes:
                 self._roll_back()
                 return batch.outcomes
             assert batch.connection is not None
+            wall, started = time.time_ns(), time.perf_counter()
+            known = False
             try:
                 commit(batch.connection)
+                known = True
             except UnknownOutcomeError:
                 logger.exception("the outcome of a commit is unknown")
                 self._after_unknown()
                 return [OUTCOME_UNKNOWN] * len(batch.envelopes)
+            finally:
+                batch.commits.append(Commit(wall, time.perf_counter() - started, known))
         return batch.outcomes
 
     def _run_again(
-        self, envelopes: Sequence[Envelope], error: Exception, tries: int
+        self, whole: Batch, envelopes: Sequence[Envelope], error: Exception, tries: int
     ) -> list[Outcome]:
         """Halves a batch that a neighbour spoiled, down to the command that is to blame."""
         if len(envelopes) > 1:
             middle = len(envelopes) // 2
-            return self._run(envelopes[:middle], 1) + self._run(envelopes[middle:], 1)
+            return self._run(whole, envelopes[:middle], 1) + self._run(whole, envelopes[middle:], 1)
         if isinstance(error, DomainError):
             return [error]
         if is_lost_race(error) and tries < _TRIES_MAX:
-            return self._run(envelopes, tries + 1)
+            return self._run(whole, envelopes, tries + 1)
         if is_duplicate(error) and isinstance(envelopes[0].command, Administer):
             return [Rejected("RESOURCE_EXISTS")]
         logger.error("a command could not be carried out", exc_info=error)
         return [UNAVAILABLE if is_unreachable(error) else INTERNAL]
 
-    def _run(self, envelopes: Sequence[Envelope], tries: int) -> list[Outcome]:
-        batch = Batch(envelopes, envelopes)
+    def _run(self, whole: Batch, envelopes: Sequence[Envelope], tries: int) -> list[Outcome]:
+        batch = Batch(envelopes, envelopes, commits=whole.commits)
         self.prepare(batch)
         if batch.error is not None:
-            return self._run_again(envelopes, batch.error, tries)
+            return self._run_again(whole, envelopes, batch.error, tries)
         return self.complete(batch)
 
     # The connection

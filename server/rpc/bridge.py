@@ -15,12 +15,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from opentelemetry.trace import Span
+
 from server.domain.commands import Envelope
 from server.domain.errors import DomainError, Rejected
 from server.domain.model import Card
 from server.ledger.batch import Answer
 from server.ledger.engine import OUTCOME_UNKNOWN, Batch, Failure, Ledger, Outcome
 from server.ledger.reader import CardQuery, Query, Reader
+from server.telemetry.metrics import Metrics
+from server.telemetry.tracing import BatchSpans
 
 Value = TypeVar("Value")
 
@@ -80,8 +84,19 @@ class Bridge:
     Long reads have a connection and a thread of their own.
     """
 
-    def __init__(self, ledger: Ledger, cards: Reader, reads: Reader, *, on_loop: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        cards: Reader,
+        reads: Reader,
+        *,
+        on_loop: bool,
+        metrics: Metrics,
+        spans: BatchSpans | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._metrics = metrics
+        self._spans = spans
         self._cards = cards
         self._reads = reads
         self._on_loop = on_loop
@@ -93,28 +108,60 @@ class Bridge:
         self._looking_up = _Pace(self._loop, self._start_lookups)
         self._lookups: list[tuple[CardQuery, asyncio.Future[Any]]] = []
         self._waiting: dict[asyncio.Future[Any], float] = {}
+        self._batch_began = 0.0
+        for name, (length, limit) in ledger.queues.items():
+            metrics.watch_queue(name, length, limit)
+        metrics.watch_waiting(self.oldest_waiting_seconds)
 
-    async def close(self) -> None:
-        """Finishes what is queued, then ends threads and connections."""
-        while self._waiting or self._writing.busy or self._looking_up.busy:  # noqa: ASYNC110 - once a process, nothing is urgent then
-            await asyncio.sleep(0.01)
-        for thread in (self._writer_thread, self._cards_thread, self._reads_thread):
-            await asyncio.to_thread(thread.shutdown)
+    async def close(self, timeout_seconds: float) -> bool:
+        """Finishes what is queued, then ends threads and connections.
+
+        False when something is stuck for longer, such as a COMMIT that never returns: then its
+        thread and connection are left as they are, and only the end of the process frees them.
+        """
+        threads = (self._writer_thread, self._cards_thread, self._reads_thread)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self._waiting or self._writing.busy or self._looking_up.busy:  # noqa: ASYNC110 - once a process, nothing is urgent then
+                    await asyncio.sleep(0.01)
+                # A thread that comes to this has nothing else left to do.
+                for thread in threads:
+                    await self._loop.run_in_executor(thread, _nothing)
+        except TimeoutError:
+            logger.critical("a statement does not return: its outcome is unknown")
+            return False
+        for thread in threads:
+            thread.shutdown()
         self._ledger.close()
         self._cards.close()
         self._reads.close()
+        return True
+
+    def oldest_waiting_seconds(self) -> float:
+        """From any thread: how long the longest waiting command has waited; 0 when none waits."""
+        # A copy, since the loop goes on meanwhile.
+        since = list(self._waiting.values())
+        return time.monotonic() - min(since) if since else 0.0
+
+    def batch_seconds(self) -> float:
+        """How long the batch under way has been so; 0 when there is none."""
+        return time.monotonic() - self._batch_began if self._writing.busy else 0.0
 
     async def decide(self, envelope: Envelope) -> Answer:
         """The stored decision.  Raises a DomainError, or NotDecidedError."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._ledger.submit(envelope, future)
         self._waiting[future] = time.monotonic()
+        if self._spans is not None:
+            self._spans.wait(future)
         self._writing.wake()
         try:
             outcome = await future
         finally:
             self._waiting.pop(future, None)
         if isinstance(outcome, Answer):
+            if outcome.locks_pin:
+                self._metrics.pin_lockouts.inc()
             return outcome
         raise _error_of(outcome)
 
@@ -123,19 +170,23 @@ class Bridge:
         if batch is None:
             self._writing.done(0, more=False)
             return
+        self._batch_began = time.monotonic()
+        span = self._spans.begin(batch.tokens) if self._spans is not None else None
         if self._on_loop:
             self._ledger.prepare(batch)
             work: Callable[[Batch], list[Outcome]] = self._ledger.complete
         else:
             work = self._prepare_and_complete
         done = self._loop.run_in_executor(self._writer_thread, work, batch)
-        done.add_done_callback(lambda outcomes: self._end_batch(batch, outcomes))
+        done.add_done_callback(lambda outcomes: self._end_batch(batch, outcomes, span))
 
     def _prepare_and_complete(self, batch: Batch) -> list[Outcome]:
         self._ledger.prepare(batch)
         return self._ledger.complete(batch)
 
-    def _end_batch(self, batch: Batch, outcomes: "asyncio.Future[list[Outcome]]") -> None:
+    def _end_batch(
+        self, batch: Batch, outcomes: "asyncio.Future[list[Outcome]]", span: Span | None
+    ) -> None:
         answers: list[Outcome] = [OUTCOME_UNKNOWN] * len(batch.tokens)
         try:
             answers = outcomes.result()
@@ -146,6 +197,11 @@ class Bridge:
             if not future.done():
                 future.set_result(outcome)
         self._writing.done(len(batch.tokens), more=self._ledger.queued > 0)
+        self._metrics.batch(len(batch.tokens), batch.prepare_seconds, rerun=batch.error is not None)
+        for commit in batch.commits:
+            self._metrics.commit(commit.seconds, known=commit.known)
+        if self._spans is not None and span is not None:
+            self._spans.end(span, batch.commits)
 
     async def card(self, query: CardQuery) -> Card:
         """One card; look-ups that wait together are read together."""
@@ -196,6 +252,10 @@ class Bridge:
             if not future.done():
                 future.set_result(OUTCOME_UNKNOWN)
         return len(late)
+
+
+def _nothing() -> None:
+    """What a thread can only come to when it has done all else."""
 
 
 def _value(answer: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One wrapper around every method: admit, parse, call, render errors, log.
+"""One wrapper around every method: admit, parse, call, render errors, count, trace, log.
 
 Handlers get a `Call` instead of gRPC's context: who asks, in which book, since when.  They raise;
 only this module aborts.  It also answers oversized and malformed messages, so that these carry an
@@ -16,6 +16,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from opentelemetry.trace import Span, Tracer
 
 from server.domain.commands import Caller
 from server.domain.errors import DomainError, InvalidField, Rejected
@@ -26,6 +27,8 @@ from server.rpc.bridge import NotDecidedError
 from server.rpc.identity import Directory
 from server.rpc.outcomes import StoredRefusal
 from server.storage.directory import Principal
+from server.telemetry import tracing
+from server.telemetry.metrics import Metrics
 
 logger = logging.getLogger("giftcard.rpc")
 
@@ -33,6 +36,8 @@ logger = logging.getLogger("giftcard.rpc")
 _TIME_LEFT_MIN_SECONDS: Final = 0.02
 _BOOKS: Final = {"live": Book.LIVE, "training": Book.TRAINING}
 REPLAYED_METADATA: Final = (("giftcard-replayed", "true"),)
+#: The name of each status code, which gRPC's own type is slow to tell.
+_CODE_NAMES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 @dataclass(slots=True)
@@ -44,6 +49,7 @@ class Call:
 
 
 Method = Callable[[Any, Call], Awaitable[Message]]
+_Ended = Callable[[str, str, float, Call | None, Span | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,13 @@ class Edge:
         *,
         clock: Callable[[], int],
         request_bytes_max: int,
+        metrics: Metrics,
+        tracer: Tracer | None = None,
     ) -> None:
         self._directory = directory
         self._access_log = access_log
+        self._metrics = metrics
+        self._tracer = tracer
         self._clock = clock
         self._request_bytes_max = request_bytes_max
 
@@ -83,8 +93,13 @@ class Edge:
         return grpc.method_handlers_generic_handler(full_name, handlers)
 
     def _handler(self, path: str, rpc: Rpc) -> Callable[[bytes, Any], Awaitable[Any]]:
+        ended = self._observer(path, rpc.name)
+
         async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
+            span = None
+            if self._tracer is not None:
+                span = tracing.begin_call(self._tracer, path, context.invocation_metadata() or ())
             call: Call | None = None
             try:
                 call = await self._admit(context, rpc)
@@ -92,21 +107,40 @@ class Edge:
                 encoded = response.SerializeToString()
             except asyncio.CancelledError:
                 if context.cancelled():
-                    self._access_log.write(path, "CANCELLED", "", started, call)
+                    ended("CANCELLED", "", started, call, span)
                     raise
                 status = errors.status_of_reason("INTERNAL")
             except Exception as error:  # noqa: BLE001 - rendered, and logged when unexpected
                 status = _status(error, path, self._clock())
+                if call is not None and isinstance(error, StoredRefusal):
+                    call.replayed = error.replayed
             else:
                 if call.replayed:
+                    # REST has no trailers, so it is said before the answer too.
+                    await context.send_initial_metadata(REPLAYED_METADATA)
                     context.set_trailing_metadata(REPLAYED_METADATA)
-                self._access_log.write(path, "OK", "", started, call)
+                ended("OK", "", started, call, span)
                 return encoded
-            self._access_log.write(path, _code_name(status), _reason(status), started, call)
+            ended(_CODE_NAMES[status.code], _reason(status), started, call, span)
             await context.abort_with_status(rpc_status.to_status(status))
             raise AssertionError("aborting always raises")
 
         return handle
+
+    def _observer(self, path: str, name: str) -> "_Ended":
+        """What tells of a call that has ended, everywhere it is told of."""
+        counted, log = self._metrics.method(name), self._access_log
+
+        def ended(
+            code: str, reason: str, started: float, call: Call | None, span: Span | None
+        ) -> None:
+            replayed = call is not None and call.replayed
+            counted.record(code, reason, time.perf_counter() - started, replayed=replayed)
+            if span is not None:
+                tracing.end_call(span, code, reason, replayed=replayed)
+            log.write(path, code, reason, started, call)
+
+        return ended
 
     async def _admit(self, context: Any, rpc: Rpc) -> Call:
         metadata = context.invocation_metadata()
@@ -158,10 +192,6 @@ def _status(error: Exception, path: str, now: int) -> status_pb2.Status:
     return errors.status_of_reason("INTERNAL")
 
 
-def _code_name(status: status_pb2.Status) -> str:
-    return next(code.name for code in grpc.StatusCode if code.value[0] == status.code)
-
-
 def _reason(status: status_pb2.Status) -> str:
     info = error_details_pb2.ErrorInfo()
     status.details[0].Unpack(info)
@@ -172,16 +202,19 @@ def _reason(status: status_pb2.Status) -> str:
 class UnknownMethods(grpc.GenericRpcHandler):
     """Answers what nobody serves, with an ErrorInfo like every other error.  Register it last."""
 
-    def __init__(self, access_log: AccessLog) -> None:
+    def __init__(self, access_log: AccessLog, metrics: Metrics) -> None:
         self._access_log = access_log
+        # The name that was called is a stranger's text.
+        self._counted = metrics.method("unknown")
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         async def refuse(data: bytes, context: Any) -> Any:
-            status = errors.status_of_reason("UNIMPLEMENTED")
-            # The name that was called is a stranger's text.
-            self._access_log.write("", "UNIMPLEMENTED", "UNIMPLEMENTED", time.perf_counter(), None)
+            started, reason = time.perf_counter(), "UNIMPLEMENTED"
+            status = errors.status_of_reason(reason)
+            self._counted.record(reason, reason, 0.0, replayed=False)
+            self._access_log.write("", reason, reason, started, None)
             await context.abort_with_status(rpc_status.to_status(status))
 
         return grpc.unary_unary_rpc_method_handler(refuse)

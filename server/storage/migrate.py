@@ -5,6 +5,7 @@ Until the first release the first revision is made anew instead: delete it and r
 `tests/storage/test_migrate.py` fails while the two differ.
 """
 
+import functools
 import sys
 import tempfile
 import time
@@ -58,6 +59,12 @@ def current_revision(database: Database) -> str | None:
         return _revision(connection)
 
 
+def has_current_schema(connection: Connection) -> bool:
+    """Whether a database that was migrated once still has the schema of this release."""
+    return _revision(connection) == head_revision()
+
+
+@functools.cache
 def head_revision() -> str:
     """The revision that this release works with."""
     head = ScriptDirectory.from_config(_config()).get_current_head()

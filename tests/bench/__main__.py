@@ -10,9 +10,10 @@ from typing import Final
 
 from tests.bench import report
 from tests.bench.bench import CARDS, Bench, Options
-from tests.bench.figures import BY_DEFAULT, GOALS
-from tests.bench.load import ROOT, BenchError, find_generator
+from tests.bench.figures import GOALS
+from tests.bench.load import ROOT, BenchError, Generator, find_generator
 from tests.bench.machine import facts
+from tests.bench.plots import plot
 from tests.bench.profile import profile
 from tests.bench.stage import Stage
 from tests.postgres import PostgresUnavailableError
@@ -20,6 +21,8 @@ from tests.postgres_programs import find_programs
 
 _VAR: Final = ROOT / "var"
 _WARM_UP_SECONDS: Final = 1.0
+_PROFILE_SECONDS: Final = 10.0
+MANY_CARDS: Final = 1_000_000
 
 
 class _Progress:
@@ -42,8 +45,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"measure this figure; may be given several times: {', '.join(GOALS)}",
     )  # fmt: skip
     parser.add_argument(
-        "--cards", type=int, default=0, metavar="COUNT",
-        help="measure growth too: redemptions over so many cards; seeding takes minutes",
+        "--cards", type=int, default=MANY_CARDS, metavar="COUNT",
+        help=f"growth: redemptions over so many cards ({MANY_CARDS:,}); the first time they are"
+        " seeded, some 4,000 a second, and stay in --kept",
     )  # fmt: skip
     parser.add_argument(
         "--few-cards", type=int, default=CARDS, metavar="COUNT",
@@ -53,21 +57,24 @@ def _parser() -> argparse.ArgumentParser:
         "--in-flight", type=int, default=64, metavar="CALLS",
         help="calls in flight for each server process (64)",
     )  # fmt: skip
+    parser.add_argument(
+        "--kept", type=Path, default=_VAR / "bench", metavar="FOLDER",
+        help="where databases with many cards stay between runs (var/bench)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-curves", action="store_true", help="leave out the plots and the profiles"
+    )
     parser.add_argument("--generator", choices=("auto", "go", "python"), default="auto")
     parser.add_argument("--output", type=Path, default=_VAR / "bench.json")
     commands = parser.add_subparsers(dest="command")
     command = commands.add_parser("profile", help="where the time of one method goes")
     command.add_argument("kind", choices=("redeem", "lookup"))
-    command.add_argument("--seconds", type=float, default=10.0, dest="profile_seconds")
+    command.add_argument("--seconds", type=float, default=_PROFILE_SECONDS, dest="profile_seconds")
     return parser
 
 
 def _options(arguments: argparse.Namespace) -> Options:
-    only = frozenset(arguments.only or BY_DEFAULT)
-    if arguments.cards:
-        only |= {"growth"}
-    elif "growth" in only:
-        raise BenchError("growth needs --cards, such as --cards 1000000.")
+    only = frozenset(arguments.only or GOALS)
     return Options(
         seconds=arguments.seconds,
         warm_up_seconds=min(_WARM_UP_SECONDS, arguments.seconds),
@@ -76,6 +83,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         in_flight=arguments.in_flight,
         cards=arguments.few_cards,
         many_cards=arguments.cards,
+        kept=arguments.kept,
+        curves=not (arguments.only or arguments.no_curves),
     )
 
 
@@ -94,10 +103,22 @@ def _bench(arguments: argparse.Namespace, say: _Progress) -> None:
         "cards": options.cards, "many_cards": options.many_cards, "generator": generator.name,
         "postgresql": find_programs().version() if _has_postgres(options) else "",
     }  # fmt: skip
-    content = report.document(machine, conditions, bench.runs, bench.figures)
+    content = report.document(machine, conditions, bench)
     report.write(arguments.output, content)
     print(f"\n{report.tables(content)}\n")
     say(f"Written to {arguments.output.name}")
+    if options.curves:
+        for path in plot(content, arguments.output.parent):
+            say(f"Plotted {path.name}")
+        for kind in ("redeem", "lookup"):
+            _profile(kind, _PROFILE_SECONDS, generator, arguments.output.parent, say)
+
+
+def _profile(kind: str, seconds: float, generator: Generator, folder: Path, say: _Progress) -> None:
+    """Where the time goes, beside the numbers."""
+    path = folder / f"profile-{kind}.txt"
+    print(f"\n{profile(kind, seconds, generator, path, say)}\n")
+    say(f"Written to {path.name}")
 
 
 def _has_postgres(options: Options) -> bool:
@@ -110,9 +131,8 @@ def main(given: list[str]) -> int:
     say = _Progress()
     try:
         if arguments.command == "profile":
-            path = _VAR / f"profile-{arguments.kind}.txt"
             generator = find_generator(arguments.generator, say)
-            print(profile(arguments.kind, arguments.profile_seconds, generator, path, say))
+            _profile(arguments.kind, arguments.profile_seconds, generator, _VAR, say)
         else:
             _bench(arguments, say)
     except (BenchError, PostgresUnavailableError, RuntimeError) as error:

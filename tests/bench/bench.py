@@ -5,11 +5,13 @@ Knows how the figures are measured; what becomes of them (table, JSON) is the re
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
-from tests.bench.figures import Figure, Run, percentile, rates, ratio
+from tests.bench.figures import Curve, Figure, Point, Run, percentile, rates, ratio
 from tests.bench.load import Generator, Load, Sample, measure
+from tests.bench.machine import memory_bytes
 from tests.bench.pgbench import PgBench
 from tests.bench.stage import Stage, Target
 from tests.grpc_server import TOKEN
@@ -18,6 +20,9 @@ CARDS: Final = 10_000
 WORKERS: Final = 2
 #: Connections to one process.  Enough for the kernel to spread them evenly over workers.
 CONNECTIONS: Final = 16
+#: The points of the curves: calls in flight; shares of the peak rate.
+_IN_FLIGHT: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SHARES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 Subject = tuple[str, Callable[[], Sample]]
 
@@ -33,6 +38,9 @@ class Options:
     in_flight: int
     cards: int
     many_cards: int
+    #: Where databases with many cards stay between runs.
+    kept: Path
+    curves: bool
 
 
 @dataclass(slots=True)
@@ -45,6 +53,9 @@ class Bench:
     say: Callable[[str], None]
     runs: list[Run] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    #: What is told without a goal: start-up, memory, bytes on the disk.
+    facts: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
         """Measures every figure asked for, cheapest to set up first."""
@@ -71,11 +82,68 @@ class Bench:
             self._legacy(target, redeem)
         if "p99_at_half_load" in only:
             self._half_load(target, redeem)
+        if self.options.curves:
+            self._concurrency("SQLite, redeem", target, "redeem")
+            self._concurrency("SQLite, look-up", target, "lookup")
+            self._latency("SQLite, redeem", target, "redeem")
         if "growth" in only:
-            many = self.stage.sqlite("sqlite-many", self.options.many_cards)
-            few_again = ("redeem_few_cards", redeem[1])
-            self._alternate([few_again, ("redeem_many_cards", self._load(many, "redeem"))])
-            self._ratio("growth", "redeem_many_cards", "redeem_few_cards")
+            self._growth()
+
+    def _growth(self) -> None:
+        """Two servers that have just started, so that they differ by their cards alone."""
+        few = self.stage.sqlite("sqlite-few", self.options.cards)
+        many = self.stage.kept_sqlite(self.options.kept, self.options.many_cards)
+        self._alternate([
+            ("redeem_few_cards", self._load(few, "redeem")),
+            ("redeem_many_cards", self._load(many, "redeem")),
+        ])  # fmt: skip
+        self._ratio("growth", "redeem_many_cards", "redeem_few_cards")
+        self._tell("few", few)
+        self._tell("many", many)
+        self._per_million()
+
+    def _tell(self, name: str, target: Target) -> None:
+        """After the load, so that caches are as full as they get."""
+        self.facts |= {
+            f"cards_{name}": target.cards,
+            f"start_up_seconds_{name}_cards": round(target.start_seconds, 3),
+            f"server_memory_bytes_{name}_cards": memory_bytes(target.process_id),
+            f"file_bytes_{name}_cards": target.file_bytes,
+        }
+
+    def _per_million(self) -> None:
+        """What a million cards more cost, in memory of the server and on the disk."""
+        millions = (self.facts["cards_many"] - self.facts["cards_few"]) / 1_000_000
+        for what in ("server_memory_bytes", "file_bytes"):
+            more = self.facts[f"{what}_many_cards"] - self.facts[f"{what}_few_cards"]
+            self.facts[f"{what}_per_million_cards"] = round(more / millions)
+
+    def _concurrency(self, name: str, target: Target, kind: str, workers: int = 1) -> None:
+        """Calls in flight against calls a second, doubled step by step."""
+        points = []
+        for in_flight in _IN_FLIGHT:
+            load = replace(
+                self._shape(target, kind, workers=workers),
+                connections=min(CONNECTIONS * workers, in_flight),
+                in_flight=max(in_flight // (CONNECTIONS * workers), 1),
+            )
+            points.append(Point(in_flight, measure(self.generator, load, target.cpu)))
+        self._keep(Curve("concurrency", name, tuple(points)))
+
+    def _latency(self, name: str, target: Target, kind: str, workers: int = 1) -> None:
+        """Calls offered a second against how long they take, up to nearly the peak."""
+        peak = measure(self.generator, self._shape(target, kind, workers=workers), target.cpu)
+        points = []
+        for share in _SHARES:
+            rate = share * peak.per_second
+            load = self._shape(target, kind, rate=rate, workers=workers)
+            points.append(Point(rate, measure(self.generator, load, target.cpu)))
+        self._keep(Curve("latency", name, tuple(points)))
+
+    def _keep(self, curve: Curve) -> None:
+        self.curves.append(curve)
+        best = max(point.sample.per_second for point in curve.points)
+        self.say(f"  curve of {curve.kind}: {curve.name}, up to {best:,.0f} per second")
 
     def _legacy(self, target: Target, redeem: Subject) -> None:
         if self.generator.name != "Go":
@@ -116,18 +184,33 @@ class Bench:
                 (f"pgbench_{kind}", by_hand), (f"redeem_{kind}", ours), (f"echo_{kind}", echo),
             ])  # fmt: skip
             self._ratio(name, f"redeem_{kind}", f"pgbench_{kind}")
+        # What the second worker brings.
+        single = self.stage.postgresql(postgres, options.cards, 1)
+        self._alternate([
+            ("redeem_pg_1_worker", self._load(single, "redeem")),
+            ("redeem_pg_2_workers", self._load(target, "redeem", workers=WORKERS)),
+        ])  # fmt: skip
+        if options.curves:
+            self._concurrency("PostgreSQL, redeem, 1 worker", single, "redeem")
+            self._concurrency("PostgreSQL, redeem, 2 workers", target, "redeem", WORKERS)
+            self._latency("PostgreSQL, redeem, 2 workers", target, "redeem", WORKERS)
 
     def _load(
         self, target: Target, kind: str, *, rate: float = 0.0, cards: int = 0, workers: int = 1
     ) -> Callable[[], Sample]:
+        load = self._shape(target, kind, rate=rate, cards=cards, workers=workers)
+        return lambda: measure(self.generator, load, target.cpu)
+
+    def _shape(
+        self, target: Target, kind: str, *, rate: float = 0.0, cards: int = 0, workers: int = 1
+    ) -> Load:
         options = self.options
         connections = min(CONNECTIONS, options.in_flight) * workers
-        load = Load(
+        return Load(
             target.address, kind, TOKEN, cards or target.cards, connections,
             max(options.in_flight * workers // connections, 1), options.seconds,
             options.warm_up_seconds, rate,
         )  # fmt: skip
-        return lambda: measure(self.generator, load, target.cpu)
 
     def _alternate(self, subjects: Sequence[Subject]) -> None:
         """A B A B …: whatever else the machine does then falls on all of them alike."""

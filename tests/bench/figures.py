@@ -45,8 +45,6 @@ GOALS: Final = {
         Goal("growth", "redemptions, SQLite, many cards ÷ few", 0.85, 0.95),
     )
 }
-#: `growth` takes long to seed, so it is measured only where --cards asks for it.
-BY_DEFAULT: Final = tuple(name for name in GOALS if name != "growth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,23 @@ class Run:
     subject: str
     round: int
     sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a curve: calls in flight, or calls offered a second."""
+
+    x: float
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """`kind` is concurrency (calls in flight) or latency (calls offered a second)."""
+
+    kind: str
+    name: str
+    points: tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,14 @@ def cpu_seconds(process_id: int) -> float:
     return total
 
 
+def memory_bytes(process_id: int) -> int:
+    """Memory that a process and all below it hold for themselves (unique set size)."""
+    parent = psutil.Process(process_id)
+    return sum(
+        process.memory_full_info().uss for process in (parent, *parent.children(recursive=True))
+    )
+
+
 def facts(directory: Path) -> dict[str, Any]:
     """Hardware, versions and the disk under `directory`."""
     median, slow = _sync_microseconds(directory)

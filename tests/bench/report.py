@@ -7,18 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.bench.figures import GOALS, Figure, Run
+from tests.bench.bench import Bench
+from tests.bench.figures import GOALS
 
 Row = Sequence[str]
 
 
-def document(
-    machine: dict[str, Any],
-    conditions: dict[str, Any],
-    runs: Sequence[Run],
-    figures: Sequence[Figure],
-) -> dict[str, Any]:
+def document(machine: dict[str, Any], conditions: dict[str, Any], bench: Bench) -> dict[str, Any]:
     """Everything measured, for var/bench.json."""
+    runs, figures = bench.runs, bench.figures
     return {
         "machine": machine,
         "conditions": conditions,
@@ -34,6 +31,8 @@ def document(
         "runs": [
             {"subject": run.subject, "round": run.round, **asdict(run.sample)} for run in runs
         ],
+        "facts": bench.facts,
+        "curves": [asdict(curve) for curve in bench.curves],
     }
 
 
@@ -45,7 +44,12 @@ def write(path: Path, content: dict[str, Any]) -> None:
 def tables(content: dict[str, Any]) -> str:
     """The same for people: machine, runs, figures."""
     return "\n\n".join(
-        (_machine(content["machine"], content["conditions"]), _runs(content), _figures(content))
+        (
+            _machine(content["machine"], content["conditions"]),
+            _runs(content),
+            _facts(content["facts"]),
+            _figures(content),
+        )
     )
 
 
@@ -103,6 +107,10 @@ def _microseconds_a_call(runs: Sequence[dict[str, Any]]) -> str:
         if "server" in run["cpu_seconds"]
     ]
     return f"{statistics.median(costs):.0f}" if costs else ""
+
+
+def _facts(facts: dict[str, float]) -> str:
+    return _table(("fact", "value"), [(name, f"{value:,}") for name, value in facts.items()])
 
 
 def _figures(content: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from tests.bench.load import BenchError
 from tests.bench.python_loadgen import card_code
 from tests.grpc_server import MERCHANT_ID, PROGRAM, seed
 
-_BATCH: Final = 128
+_BATCH: Final = 1000
 _SAID_EVERY: Final = 100_000
 #: Enough for every redemption of every run, on one card too.
 _MINOR_UNITS: Final = 10**11

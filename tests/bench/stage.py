@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import grpc
 
+from tests.bench.cloning import clone_cards
 from tests.bench.load import METHODS, ROOT, BenchError
 from tests.bench.machine import cpu_seconds
 from tests.bench.python_loadgen import card_code, lookup, redemption
@@ -28,6 +29,8 @@ from tests.processes import Watchdog, kill_family
 Cpu = Callable[[], float]
 
 _CALL_TIMEOUT_SECONDS: Final = 30
+#: Cards that the ledger issues; what is beyond is cloned from them.
+_BY_LEDGER_MAX: Final = 100_000
 _ECHO_READY: Final = "echo ready: "
 _NO_MORE: Final[Mapping[str, Cpu]] = MappingProxyType({})
 
@@ -40,6 +43,10 @@ class Target:
     cards: int
     cpu: dict[str, Cpu]
     process_id: int
+    #: From the start of the process to its ready line; 0 where it was not measured.
+    start_seconds: float = 0.0
+    #: What its SQLite file takes; 0 for the others.
+    file_bytes: int = 0
 
 
 class Stage(ExitStack):
@@ -49,15 +56,29 @@ class Stage(ExitStack):
         super().__init__()
         self._directory = directory
         self._say = say
+        self._postgresql_url: str | None = None
 
     def sqlite(self, name: str, cards: int, module: tuple[str, ...] = ("server",)) -> Target:
         """The product on SQLite: synchronous=FULL, access log written to a file."""
-        folder = self._directory / name
-        folder.mkdir()
-        url = f"sqlite:///{folder / 'giftcard.sqlite3'}"
-        self._say(f"Seeding SQLite with {cards:,} cards")
-        seed_cards(url, keys_in(folder), cards, self._say)
-        return self._serve(GrpcServer(url, folder, module=module), cards)
+        return self._sqlite(self._directory / name, cards, module)
+
+    def kept_sqlite(self, parent: Path, cards: int) -> Target:
+        """The same over a database that stays: seeding millions of cards takes minutes."""
+        return self._sqlite(parent / f"cards-{cards}", cards, ("server",))
+
+    def _sqlite(self, folder: Path, cards: int, module: tuple[str, ...]) -> Target:
+        folder.mkdir(parents=True, exist_ok=True)
+        file, complete = folder / "giftcard.sqlite3", folder / "complete"
+        if not complete.exists():
+            self._say(f"Seeding SQLite with {cards:,} cards")
+            file.unlink(missing_ok=True)
+            by_ledger = min(cards, _BY_LEDGER_MAX)
+            seed_cards(f"sqlite:///{file}", keys_in(folder), by_ledger, self._say)
+            if by_ledger < cards:
+                clone_cards(file, keys_in(folder), by_ledger, cards, self._say)
+            complete.touch()
+        target = self._serve(GrpcServer(f"sqlite:///{file}", folder, module=module), cards)
+        return replace(target, file_bytes=file.stat().st_size)
 
     def postgres(self) -> PostgresServer:
         """A PostgreSQL that waits for the disk at every commit."""
@@ -67,14 +88,19 @@ class Stage(ExitStack):
         return postgres
 
     def postgresql(self, postgres: PostgresServer, cards: int, workers: int) -> Target:
-        """The product on PostgreSQL, with several workers behind one port."""
+        """The product on PostgreSQL, with one worker or several behind one port.
+
+        Calls after the first start another service over the same database.
+        """
         folder = self._directory / "postgresql"
-        folder.mkdir()
-        url = postgres.create_database("giftcard")
-        self._say(f"Seeding PostgreSQL with {cards:,} cards")
-        seed_cards(url, keys_in(folder), cards, self._say)
-        with postgres.connect("giftcard") as connection:
-            connection.execute("VACUUM ANALYZE")
+        if self._postgresql_url is None:
+            folder.mkdir()
+            self._postgresql_url = postgres.create_database("giftcard")
+            self._say(f"Seeding PostgreSQL with {cards:,} cards")
+            seed_cards(self._postgresql_url, keys_in(folder), cards, self._say)
+            with postgres.connect("giftcard") as connection:
+                connection.execute("VACUUM ANALYZE")
+        url = self._postgresql_url
         module = ("server.cli", "serve") if workers > 1 else ("server",)
         setting = {"GIFTCARD_WORKERS": str(workers)}
         database = {"database": lambda: cpu_seconds(postgres.process_id)}
@@ -86,8 +112,9 @@ class Stage(ExitStack):
         self.enter_context(server)
         address, process_id = server.start(), server.process_id
         return Target(
-            address, cards, {"server": lambda: cpu_seconds(process_id), **more}, process_id
-        )
+            address, cards, {"server": lambda: cpu_seconds(process_id), **more}, process_id,
+            server.start_seconds,
+        )  # fmt: skip
 
     def shim(self, service: Target) -> Target:
         """The shim before a service; whatever the two use is the server's share."""

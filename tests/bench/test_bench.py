@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests.bench.__main__ import main
 from tests.bench.figures import GOALS, Run, ratio
 from tests.bench.load import Sample
+from tests.bench.plots import plot
 
 
 def sample(per_second: float) -> Sample:
@@ -22,7 +24,7 @@ def test_a_short_run_on_sqlite(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([*arguments, "--output", str(output)]) == 0
 
     content = json.loads(output.read_text())
-    assert set(content) == {"machine", "conditions", "figures", "runs"}
+    assert set(content) == {"machine", "conditions", "figures", "runs", "facts", "curves"}
     assert [run["subject"] for run in content["runs"]] == ["echo_redeem", "redeem"]
     for run in content["runs"]:
         assert run["per_second"] > 0
@@ -34,6 +36,38 @@ def test_a_short_run_on_sqlite(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found["value"] == redeem / echo
     assert (found["hold"], found["aim"]) == (0.55, 0.85)
     assert "redeem_over_echo" in capsys.readouterr().out
+
+
+def test_growth_tells_what_cards_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.bench.stage._BY_LEDGER_MAX", 50)  # the others are cloned
+    output = tmp_path / "bench.json"
+    arguments = ["--seconds", "0.3", "--rounds", "1", "--only", "growth", "--in-flight", "8"]
+    arguments += ["--few-cards", "10", "--cards", "200", "--kept", str(tmp_path / "kept")]
+
+    for _ in range(2):  # the second time the cards are there
+        assert main([*arguments, "--generator", "python", "--output", str(output)]) == 0
+
+    facts = json.loads(output.read_text())["facts"]
+    assert (facts["cards_few"], facts["cards_many"]) == (10, 200)
+    assert facts["file_bytes_many_cards"] > facts["file_bytes_few_cards"]
+    assert facts["file_bytes_per_million_cards"] > 0
+    assert facts["start_up_seconds_many_cards"] > 0
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["cards-200"]
+
+
+def test_the_curves_become_pictures(tmp_path: Path) -> None:
+    point = {"x": 1, "sample": {"per_second": 5, "p50_microseconds": 1, "p99_microseconds": 2}}
+    curves = [
+        {"kind": kind, "name": "SQLite", "points": [point, point | {"x": 2}]}
+        for kind in ("concurrency", "latency")
+    ]
+    content = {"machine": {"cores": 2, "cpu": "a processor"}, "curves": curves}
+
+    paths = plot(content, tmp_path)
+
+    assert [path.name for path in paths] == ["bench-throughput.svg", "bench-latency.svg"]
+    for path in paths:
+        assert ET.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
 def test_calls_that_fail_make_no_figure(

@@ -32,6 +32,8 @@ def environment(directory: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "TMPDIR": str(directory),
         "GIFTCARD_GRPC_ADDRESS": "127.0.0.1:0",
         "GIFTCARD_HTTP_ADDRESS": "127.0.0.1:0",
+        "GIFTCARD_ADMIN_ADDRESS": "",
+        "GIFTCARD_HTTP_ADMIN_ADDRESS": "",
         **settings,
     }
 

@@ -159,6 +159,7 @@ class ShimServer:
             "PYTHONPATH": os.pathsep.join((str(_ROOT), str(_ROOT / "generated"))),
             "GIFTCARD_GRPC_ADDRESS": self._grpc_address,
             "GIFTCARD_HTTP_ADDRESS": "127.0.0.1:0",
+            "GIFTCARD_HTTP_ADMIN_ADDRESS": "",
             "GIFTCARD_DEMO": "1",
             **self._more,
         }

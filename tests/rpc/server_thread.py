@@ -115,6 +115,7 @@ class ServerThread:
         """What a kill leaves: calls cut off, what was not committed rolled back, no farewell."""
         await self.server._grpc.stop(None)
         self.server._watch.cancel()
+        self.server._readiness.stop()
         self.server._studio.close()
         bridge = self.server._bridge
         for executor in (bridge._writer_thread, bridge._cards_thread, bridge._reads_thread):

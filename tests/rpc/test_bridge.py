@@ -11,6 +11,7 @@ from server.ledger.reader import Reader
 from server.rpc.bridge import Bridge, NotDecidedError
 from server.storage import migrate
 from server.storage.database import Database
+from server.telemetry.metrics import Metrics
 from tests.operations import Issue, Lookup, Request
 from tests.storage.books import Books
 
@@ -31,7 +32,9 @@ async def test_an_exception_beside_the_loop_is_an_unknown_outcome_and_stops_noth
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = books.ledger._database
-    bridge = Bridge(books.ledger, Reader(database), Reader(database), on_loop=True)
+    bridge = Bridge(
+        books.ledger, Reader(database), Reader(database), on_loop=True, metrics=Metrics()
+    )
     complete = books.ledger.complete
 
     def breaks(batch: Any) -> Any:
@@ -47,4 +50,4 @@ async def test_an_exception_beside_the_loop_is_an_unknown_outcome_and_stops_noth
     assert isinstance(answer, Answer)
     assert answer.record is not None
     assert answer.record.state.name == "APPROVED"
-    await bridge.close()
+    assert await bridge.close(timeout_seconds=60)

@@ -146,6 +146,7 @@ def build(settings: Settings) -> Dialect:
     return Dialect(
         name="retail7",
         title="RETAIL7 Gift Card API",
+        operations=frozenset(OPERATIONS),
         description=__doc__,
         config=config,
         routes=(

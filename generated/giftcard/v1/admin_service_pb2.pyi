@@ -714,7 +714,9 @@ class RevokeCredentialRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Resource name of the credential."""
+    """Resource name of the credential,
+    `merchants/{merchant}/apiClients/{api_client}/credentials/{credential}`.
+    """
     request_id: _builtins.str
     """Unique id of this request among those of the caller: 1-128 printable ASCII characters, a UUID
     recommended. Kept as long as the ledger.
@@ -751,7 +753,9 @@ class RotateCredentialRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Resource name of the credential to replace."""
+    """Resource name of the credential to replace,
+    `merchants/{merchant}/apiClients/{api_client}/credentials/{credential}`.
+    """
     password: _builtins.str
     """The new password for a PASSWORD, 8-128 characters. Absent: the server makes one. Refused for a
     TOKEN. Not part of the request's meaning: a replay with another password changes nothing.

@@ -418,20 +418,24 @@ class GiftCard(_message.Message):
         issue_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         transaction_count: _builtins.int = ...,
-        pin: _builtins.str = ...,
+        pin: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "available", b"available", "balance", b"balance", "create_time", b"create_time", "expire_time", b"expire_time", "held", b"held", "initial_amount", b"initial_amount", "issue_time", b"issue_time", "max_balance", b"max_balance", "partial_redeem_allowed", b"partial_redeem_allowed", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "update_time", b"update_time", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_pin", b"_pin", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "available", b"available", "balance", b"balance", "create_time", b"create_time", "expire_time", b"expire_time", "held", b"held", "initial_amount", b"initial_amount", "issue_time", b"issue_time", "max_balance", b"max_balance", "partial_redeem_allowed", b"partial_redeem_allowed", "pin", b"pin", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "update_time", b"update_time", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "available", b"available", "balance", b"balance", "batch", b"batch", "book", b"book", "code", b"code", "code_last_four", b"code_last_four", "create_time", b"create_time", "currency_code", b"currency_code", "customer", b"customer", "empty", b"empty", "etag", b"etag", "expire_time", b"expire_time", "expired", b"expired", "external_reference", b"external_reference", "held", b"held", "initial_amount", b"initial_amount", "issue_time", b"issue_time", "labels", b"labels", "max_balance", b"max_balance", "name", b"name", "partial_redeem_allowed", b"partial_redeem_allowed", "pin", b"pin", "pin_set", b"pin_set", "program", b"program", "program_version", b"program_version", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "state", b"state", "time_zone", b"time_zone", "tranches", b"tranches", "transaction_count", b"transaction_count", "update_time", b"update_time", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed", "_pin", b"_pin", "_reload_allowed", b"_reload_allowed", "_return_allowed", b"_return_allowed", "available", b"available", "balance", b"balance", "batch", b"batch", "book", b"book", "code", b"code", "code_last_four", b"code_last_four", "create_time", b"create_time", "currency_code", b"currency_code", "customer", b"customer", "empty", b"empty", "etag", b"etag", "expire_time", b"expire_time", "expired", b"expired", "external_reference", b"external_reference", "held", b"held", "initial_amount", b"initial_amount", "issue_time", b"issue_time", "labels", b"labels", "max_balance", b"max_balance", "name", b"name", "partial_redeem_allowed", b"partial_redeem_allowed", "pin", b"pin", "pin_set", b"pin_set", "program", b"program", "program_version", b"program_version", "reload_allowed", b"reload_allowed", "return_allowed", b"return_allowed", "state", b"state", "time_zone", b"time_zone", "tranches", b"tranches", "transaction_count", b"transaction_count", "update_time", b"update_time", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__partial_redeem_allowed: _TypeAlias = _typing.Literal["partial_redeem_allowed"]  # noqa: Y015
     _WhichOneofArgType__partial_redeem_allowed: _TypeAlias = _typing.Literal["_partial_redeem_allowed", b"_partial_redeem_allowed"]  # noqa: Y015
+    _WhichOneofReturnType__pin: _TypeAlias = _typing.Literal["pin"]  # noqa: Y015
+    _WhichOneofArgType__pin: _TypeAlias = _typing.Literal["_pin", b"_pin"]  # noqa: Y015
     _WhichOneofReturnType__reload_allowed: _TypeAlias = _typing.Literal["reload_allowed"]  # noqa: Y015
     _WhichOneofArgType__reload_allowed: _TypeAlias = _typing.Literal["_reload_allowed", b"_reload_allowed"]  # noqa: Y015
     _WhichOneofReturnType__return_allowed: _TypeAlias = _typing.Literal["return_allowed"]  # noqa: Y015
     _WhichOneofArgType__return_allowed: _TypeAlias = _typing.Literal["_return_allowed", b"_return_allowed"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__partial_redeem_allowed) -> _WhichOneofReturnType__partial_redeem_allowed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pin) -> _WhichOneofReturnType__pin | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reload_allowed) -> _WhichOneofReturnType__reload_allowed | None: ...
     @_typing.overload

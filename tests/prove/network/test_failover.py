@@ -36,7 +36,7 @@ _PINNED_WIDTH: Final = 2
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(own_engine: None) -> Iterator[Cluster]:
     missing = ""
     try:
         with temporary_directory() as directory:

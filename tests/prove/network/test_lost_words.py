@@ -19,7 +19,7 @@ from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import UNDECIDED, Client, connected
 from tests.grpc_server import GrpcServer
-from tests.postgres import PostgresServer
+from tests.postgres import server_of, through
 from tests.prove.proof import Proof
 
 pytestmark = pytest.mark.slow
@@ -139,19 +139,17 @@ async def test_cut_between_client_and_server(
 
 @pytest.mark.parametrize("way", ["answers", "questions"])
 async def test_cut_between_server_and_database(
-    proof: Proof, faults_postgres: PostgresServer, postgresql_url: str, tmp_path: Path, way: Way
+    proof: Proof, postgresql_url: str, tmp_path: Path, way: Way
 ) -> None:
     """The server says that it does not know, or does it again where nothing was committed."""
-    _, _, rest = postgresql_url.partition("@/")
-    database = rest.partition("?")[0]
-    socket = str(faults_postgres.directory / ".s.PGSQL.5432")
-    with FaultProxy(socket) as proxy:
-        url = f"postgresql+psycopg://postgres@{proxy.address}/{database}"
-        with GrpcServer(url, tmp_path) as server:
-            server.start()
-            async with connected(server.address) as client:
-                cuts, told = await _cut_database(proof, client, proxy, way)
-            assert server.stop() == 0
+    with (
+        FaultProxy(server_of(postgresql_url)) as proxy,
+        GrpcServer(through(proxy, postgresql_url), tmp_path) as server,
+    ):
+        server.start()
+        async with connected(server.address) as client:
+            cuts, told = await _cut_database(proof, client, proxy, way)
+        assert server.stop() == 0
     proof.report(
         f"Database's {way} cut", cuts=cuts, told_unknown=told, resolvers=len(RESOLVERS),
         unresolved=0,

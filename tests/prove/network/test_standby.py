@@ -19,7 +19,13 @@ from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, Said, connected
 from tests.grpc_server import GrpcServer
-from tests.postgres import PostgresServer, start_postgres, temporary_directory
+from tests.postgres import (
+    PostgresServer,
+    server_of,
+    start_postgres,
+    temporary_directory,
+    through,
+)
 from tests.prove.network.standby import make_standby
 from tests.prove.proof import Proof
 
@@ -46,13 +52,13 @@ class Pair:
 
 
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def pair(own_engine: None) -> Iterator[Pair]:
     """A primary that waits for its standby, and the connection between the two."""
     with temporary_directory() as first, temporary_directory() as second:
         primary = start_postgres(first, durable=True)
         try:
             primary.create_database(_DATABASE)
-            with FaultProxy(str(first / ".s.PGSQL.5432")) as link:
+            with FaultProxy(server_of(primary.url_for(_DATABASE))) as link:
                 standby = make_standby(primary, link.address, second)
                 try:
                     primary.require_standby()
@@ -158,8 +164,10 @@ async def test_a_server_that_stopped_is_not_waited_for(
 ) -> None:
     """No answer and no end of the connection: callers are told, and it goes on with another one."""
     with (
-        FaultProxy(str(pair.primary.directory / ".s.PGSQL.5432")) as wire,
-        GrpcServer(_through(wire), tmp_path, environment=_SETTINGS) as server,
+        FaultProxy(server_of(pair.primary.url_for(_DATABASE))) as wire,
+        GrpcServer(
+            through(wire, pair.primary.url_for(_DATABASE)), tmp_path, environment=_SETTINGS
+        ) as server,
     ):
         server.start()
         async with connected(server.address) as client:
@@ -179,7 +187,3 @@ async def test_a_server_that_stopped_is_not_waited_for(
             assert (await client.card(card)).balance == answer.message.gift_card.balance
         assert server.stop() == 0
     proof.report("Database that does not answer", told=len(said), left_waiting=0)
-
-
-def _through(wire: FaultProxy) -> str:
-    return f"postgresql+psycopg://postgres@{wire.address}/{_DATABASE}"
