@@ -175,11 +175,12 @@ async def check_acknowledged(client: Client, acknowledged: Sequence[Sent]) -> No
             found = await client.lookup(sent.request_id)
         what = f"{sent.method} {sent.request_id} was acknowledged, "
         states = v1.LookupTransactionResponse
+        now = states.State.Name(found.state)
         if sent.refusal:
-            assert found.state == states.REFUSED, what + f"refused, and is now {found.state}"
+            assert found.state == states.REFUSED, what + f"refused, and is now {now}"
             assert found.transaction.refusal_reason == sent.refusal, what + "with other words"
             return
-        assert found.state == states.APPROVED, what + "and is gone"
+        assert found.state == states.APPROVED, what + f"and is gone: {now}"
         decided = _as_decided(found.transaction)
         assert decided == sent.answer.transaction, what + "and says something else now"
 

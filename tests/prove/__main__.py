@@ -1,6 +1,7 @@
 """`make prove`: runs the long suites, shows what they saw, and publishes it in PROOF.md.
 
-A whole run, green or red, writes PROOF.md; one that was narrowed by -k or paths does not.
+A whole run, green or red, writes PROOF.md; one that was narrowed by -k or
+paths, or that certified another database, does not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy.engine import make_url
 
 from tests.bench.machine import facts
 from tests.postgres import PostgresUnavailableError
@@ -53,7 +56,7 @@ def main(arguments: list[str]) -> int:
     _JSON.parent.mkdir(parents=True, exist_ok=True)
     _JSON.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     print(published.terminal_table(content))
-    if not (given.keyword or given.path):
+    if not (given.keyword or given.path or given.database_url):
         published.write(content)
         print(f"\n  {published.PATH.name} is written.")
     return 0 if content["outcome"] == "green" else 1
@@ -82,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(given: argparse.Namespace, seed: int) -> str:
     words = ["--size", given.size, "--seed", str(seed)]
+    if given.database_url:
+        words += ["--database-url", make_url(given.database_url).render_as_string()]
     if given.keyword:
         words += ["-k", f"'{given.keyword}'" if " " in given.keyword else given.keyword]
     return f'make prove ARGS="{" ".join([*words, *given.path])}"'

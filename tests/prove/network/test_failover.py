@@ -101,6 +101,7 @@ async def _one_failover(
             load.start(client)
             pinned_load.start(to_old)
             await asyncio.sleep(_LOAD_SECONDS)
+            print("FAULT", fault, primary.name, time.strftime("%X"), flush=True)
             began = time.monotonic()
             await asyncio.to_thread(_FAULT_OF[fault], primary)
             down = await _until_acknowledged(client, log) - began
@@ -110,7 +111,14 @@ async def _one_failover(
             await asyncio.to_thread(cluster.heal, primary)
             await asyncio.sleep(_LOAD_SECONDS)
             await asyncio.gather(load.stop(), pinned_load.stop())
-    await check_since(client, log, seen)
+    try:
+        await check_since(client, log, seen)
+    except BaseException:
+        import shutil
+
+        shutil.copytree(cluster._directory, "/tmp/pn_cluster_failed", dirs_exist_ok=True)
+        shutil.copytree(directory, "/tmp/pn_dir_failed", dirs_exist_ok=True)
+        raise
     return down
 
 
