@@ -11,8 +11,8 @@ import pytest
 from giftcard.v1 import LookupTransactionRequest, LookupTransactionResponse, RedeemGiftCardRequest
 from giftcard_client import GiftcardClient, OutcomeUnknown, RetryPolicy, reasons
 
-from tests.client.relay import Relay
 from tests.client.till import INITIAL, balance, client, issue, redeem
+from tests.fault_proxy import FaultProxy
 from tests.faults.checks import check_books
 from tests.grpc_server import GrpcServer
 from tests.ports import free_port
@@ -84,25 +84,26 @@ async def test_what_each_till_believes_is_true(
 
 
 async def _till(address: str, card: str, day: Day, dice: random.Random) -> None:
-    async with Relay(address) as relay, client(relay.address, _HASTY) as till:
-        while day.left > 0:
-            day.left -= 1
-            if day.left % _CRASH_EVERY == 1:
-                day.crash.set()
-            fault = dice.choice(("none", "cut", "cut", "swallow"))
-            if fault == "cut":
-                relay.cut_after(dice.randrange(600))
-            elif fault == "swallow":
-                relay.swallow()
-            request = redeem(card)
-            applied = await _paid(till, relay, request, day, dice)
-            day.applied[request.request_id] = applied
-            relay.heal()
+    with FaultProxy(address) as proxy:
+        async with client(proxy.address, _HASTY) as till:
+            while day.left > 0:
+                day.left -= 1
+                if day.left % _CRASH_EVERY == 1:
+                    day.crash.set()
+                fault = dice.choice(("none", "cut", "cut", "swallow"))
+                if fault == "cut":
+                    proxy.cut_after(dice.randrange(600))
+                elif fault == "swallow":
+                    proxy.black_hole("answers")
+                request = redeem(card)
+                applied = await _paid(till, proxy, request, day, dice)
+                day.applied[request.request_id] = applied
+                proxy.heal()
 
 
 async def _paid(
     till: GiftcardClient,
-    relay: Relay,
+    proxy: FaultProxy,
     request: RedeemGiftCardRequest,
     day: Day,
     dice: random.Random,
@@ -111,7 +112,7 @@ async def _paid(
         await till.gift_cards.RedeemGiftCard(request)
     except OutcomeUnknown as unknown:
         day.ended["unknown"] += 1
-        relay.heal()
+        proxy.heal()
         by = dice.choice(_WAYS)
         return (await till.resolve_unknown(unknown, by=by, patience_seconds=300)).applied
     except reasons.Unavailable:
