@@ -18,11 +18,15 @@ ADMIN: Final[Mapping[str, str]] = MappingProxyType({
 _SECONDS: Final = 60
 
 
+def admin_addresses(log: str) -> list[str]:
+    """Where processes that were started with `ADMIN` say that they serve it."""
+    said = [line for line in log.splitlines() if "the admin address is served" in line]
+    return [json.loads(line)["address"] for line in said]
+
+
 def admin_address(log: str) -> str:
-    """Where a process that was started with `ADMIN` says, at its last start, that it serves it."""
-    said = [json.loads(line) for line in log.splitlines() if "the admin address is served" in line]
-    address: str = said[-1]["address"]
-    return address
+    """That of the last start."""
+    return admin_addresses(log)[-1]
 
 
 def get(address: str, page: str) -> Said:
