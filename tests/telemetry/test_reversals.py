@@ -1,5 +1,6 @@
 """A queued reversal that nobody may send is seen: how long it has waited, and why it is refused."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -27,7 +28,7 @@ async def test_a_reversal_whose_caller_lost_its_credential(tmp_path: Path) -> No
             lost = "giftcard_shim_reversals_credential_lost_total"
             while not (scrape := Scrape(admin)).value(lost, reason="UNAUTHENTICATED"):
                 assert time.monotonic() < deadline
-                time.sleep(0.05)
+                await asyncio.sleep(0.05)
     assert scrape.value("giftcard_shim_reversals_waiting") == 1
     assert scrape.value("giftcard_shim_reversals_oldest_seconds") > 0
     assert scrape.value("giftcard_shim_reversals_settled_total") == 0
