@@ -116,6 +116,8 @@ class Edge:
                     call.replayed = error.replayed
             else:
                 if call.replayed:
+                    # REST has no trailers, so it is said before the answer too.
+                    await context.send_initial_metadata(REPLAYED_METADATA)
                     context.set_trailing_metadata(REPLAYED_METADATA)
                 ended("OK", "", started, call, span)
                 return encoded

@@ -12,6 +12,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from compat_http.envoy import config
 from tests.edge.process import validate
+from tests.edge.production import Site
+from tests.ports import free_port
 
 FILES: Final = (config.DEVELOPMENT, config.PRODUCTION)
 #: What a site changes; nothing else may differ.
@@ -85,12 +87,7 @@ def test_envoy_takes_the_development_file(tmp_path: Path) -> None:
 
 
 def test_envoy_takes_the_production_file(tmp_path: Path) -> None:
-    image = {"/etc/giftcard/edge/giftcard.binpb": "generated/giftcard.binpb"}
-    certificates = {
-        "/etc/giftcard/edge/certificates.yaml": "compat_http/envoy/production-certificates.yaml"
-    }
-    text = config.render(config.PRODUCTION, {**image, **certificates})
-    said = validate(text, tmp_path)
+    said = validate(Site(tmp_path).configuration([free_port(), free_port()]), tmp_path)
     assert (said.returncode, said.stderr) == (0, "")
 
 

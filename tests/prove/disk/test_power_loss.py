@@ -87,7 +87,8 @@ def _look_closer(stage: Stage, samples: list[Path]) -> list[str]:
 
 @pytest.mark.slow
 def test_power_may_fail_at_any_moment(proof: Proof, stage: Stage, memory: Path) -> None:
-    wanted = proof.cases(push=20_000, release=1_000_000)
+    # Some come out alike and are counted once.
+    wanted = proof.cases(push=20_000, release=1_000_000) * 9 // 8
     tally = _examine(stage, proof.seed, wanted, memory, synchronous=_FULL, closer=_CLOSER_LOOK)
     wrong = _look_closer(stage, tally.samples)
     proof.report(
