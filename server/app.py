@@ -120,6 +120,12 @@ class Server:
         self.metrics = Metrics()
         self.port = 0
         self._certificate = ServerCertificate(settings) if settings.tls else None
+        if self._certificate is not None:
+            self.metrics.gauge(
+                "giftcard_certificate_expiry_timestamp_seconds",
+                "When the certificate that is served ends.",
+                self._certificate.expire_timestamp,
+            )
         self._database = database
         self._stopping = asyncio.Event()
         self._fatal = False
