@@ -82,6 +82,22 @@ class Settings:
     """How long a credential, location or program is remembered, 5 at most: revocation takes this
     long."""
 
+    lookup_misses_per_client_max: int = 100
+    """Wrong codes and PINs that one API client may try at a stretch.  These budgets are each
+    process's own."""
+
+    lookup_misses_per_client_per_minute: int = 30
+    """How fast it gets them back.  Give each store a client of its own."""
+
+    lookup_misses_max: int = 3000
+    """Wrong codes and PINs that all clients together may try at a stretch."""
+
+    lookup_misses_per_minute: int = 600
+    """How fast these come back."""
+
+    lookup_misses_base_per_hour: int = 20
+    """What each client may still miss within an hour while all together have none left."""
+
     access_log: bool = True
     """One JSON line for each call on standard error."""
 
