@@ -72,8 +72,12 @@ class Settings:
     commit_timeout_seconds: int = 10
     """After this a caller is told that the outcome is unknown."""
 
+    drain_delay_seconds: int = 0
+    """How long calls are still taken after SIGTERM, while the health check already says no: a
+    balancer needs some of its intervals to look elsewhere."""
+
     drain_seconds: int = 30
-    """How long calls in flight may take after SIGTERM."""
+    """How long calls in flight may take after that."""
 
     disk_free_min_mebibytes: int = 256
     """Less than that beside a SQLite file, and /readyz sends callers elsewhere."""
@@ -144,6 +148,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 #: One transaction writes them all while others wait.
 _RESERVE_CODES_LIMIT = 5000
 
+_MAY_BE_ZERO = frozenset({"GIFTCARD_DRAIN_DELAY_SECONDS"})
+
 #: Read by the command line as a client, not by the server.
 _OF_THE_CLIENT = frozenset({
     "GIFTCARD_TOKEN", "GIFTCARD_SERVER", "GIFTCARD_CA_FILE", "GIFTCARD_CLIENT_CERTIFICATE_FILE",
@@ -169,8 +175,9 @@ def _parse(name: str, text: str, kind: Any) -> Any:
             value = int(text)
         except ValueError:
             raise SettingsError(f"{name} must be a whole number.") from None
-        if value < 1:
-            raise SettingsError(f"{name} must be at least 1.")
+        least = 0 if name in _MAY_BE_ZERO else 1
+        if value < least:
+            raise SettingsError(f"{name} must be at least {least}.")
         return value
     return text
 

@@ -186,7 +186,8 @@ class _Supervisor:
     async def _end(self, workers: list[Process]) -> int:
         """Asks all workers to finish, then kills; 0 when all of them ended well."""
         _signal(workers, signal.SIGTERM)
-        patience = self._settings.drain_seconds + _KILL_AFTER_SECONDS
+        settings = self._settings
+        patience = settings.drain_delay_seconds + settings.drain_seconds + _KILL_AFTER_SECONDS
         try:
             async with asyncio.timeout(patience):
                 statuses = [await worker.wait() for worker in workers]

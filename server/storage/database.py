@@ -79,6 +79,8 @@ __all__ = [
     "is_duplicate",
     "is_lost_race",
     "is_unreachable",
+    "lock_file",
+    "normalize_url",
     "sqlite_is_safe",
 ]
 
@@ -108,12 +110,12 @@ class Database:
     """Two engines on one database: `writer` for the ledger's one thread, `reader` for the rest."""
 
     def __init__(self, url: str, *, production: bool = False) -> None:
-        self.url = _normalize(url)
+        self.url = normalize_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._lock: int | None = None
         if self.is_sqlite:
             _require_safe_sqlite()
-            self._lock = _lock_file(Path(self.url.database or ""))
+            self._lock = lock_file(Path(self.url.database or ""))
             self.writer = _sqlite_engine(self.url, _WRITER_PRAGMAS)
             self.reader = _sqlite_engine(self.url, _READER_PRAGMAS)
         else:
@@ -156,7 +158,8 @@ class Database:
                     )
 
 
-def _normalize(url: str) -> URL:
+def normalize_url(url: str) -> URL:
+    """The address with its driver.  Raises UnsafeDatabaseError for what is not supported."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -193,7 +196,7 @@ def _require_safe_sqlite(version: tuple[int, ...] = pysqlite3.sqlite_version_inf
         )
 
 
-def _lock_file(path: Path) -> int:
+def lock_file(path: Path) -> int:
     """Holds an OS lock beside the database: a second server process must not start.
 
     Beside the file itself, whatever link it was reached by: one file, one lock.

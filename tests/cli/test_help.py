@@ -10,7 +10,7 @@ from server.cli.root import app
 from tests.cli.conftest import Giftcard
 
 COMMANDS = {
-    "serve", "verify", "migrate", "call",
+    "serve", "verify", "backup", "restore", "migrate", "call",
     "keys create",
     "demo load", "demo show",
     "admin merchant create", "admin merchant list", "admin merchant show",

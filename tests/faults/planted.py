@@ -22,7 +22,7 @@ from server.domain.model import Account, Card
 from server.ledger.engine import Batch, Ledger, Outcome
 from server.storage import loading
 
-#: While this file is there, one COMMIT fails and removes it.
+#: While this file is there, one COMMIT fails and removes it; or what gets stuck stays so.
 TRIGGER: Final = "PLANTED_TRIGGER"
 #: A file of eight bytes: microseconds by which the server's clock is ahead.
 CLOCK: Final = "PLANTED_CLOCK"
@@ -146,6 +146,34 @@ def slow_commit() -> None:
     _replace(Ledger, "complete", complete_slowly)
 
 
+def stuck_commit() -> None:
+    """A disk or network that does not come back."""
+    commit = Connection.commit
+
+    def commit_at_last(self: Connection) -> None:
+        _wait_while_triggered()
+        commit(self)
+
+    _replace(Connection, "commit", commit_at_last)
+
+
+def stuck_loop() -> None:
+    """An event loop that stands still; half a second of that is enough here."""
+    prepare = Ledger.prepare
+
+    def prepare_at_last(self: Ledger, batch: Batch) -> None:
+        _wait_while_triggered()
+        prepare(self, batch)
+
+    _replace(Ledger, "prepare", prepare_at_last)
+    _replace(app, "_LOOP_SECONDS_MAX", 0.5)
+
+
+def _wait_while_triggered() -> None:
+    while Path(os.environ[TRIGGER]).exists():
+        time.sleep(0.01)
+
+
 def clock() -> None:
     """A clock that another process moves."""
     path = Path(os.environ[CLOCK])
@@ -175,6 +203,8 @@ PLANTS: Final[dict[str, Callable[[], None]]] = {
         commit_fails_before,
         commit_fails_after,
         slow_commit,
+        stuck_commit,
+        stuck_loop,
         clock,
     )
 }
