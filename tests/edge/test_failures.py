@@ -12,9 +12,9 @@ import pytest
 from giftcard import v1
 
 from compat_http.envoy import certificate, config
-from tests.compat.cut_proxy import CutProxy
 from tests.edge.envoy import BEARER, Caller
 from tests.edge.process import Envoy, wait_until
+from tests.fault_proxy import FaultProxy
 from tests.faults.client import Client
 from tests.grpc_server import GrpcServer
 from tests.ports import free_port
@@ -61,10 +61,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer]:
 
 
 @pytest.fixture
-def cut(service: GrpcServer, tmp_path: Path) -> Iterator[tuple[CutProxy, Envoy, Caller]]:
+def cut(service: GrpcServer, tmp_path: Path) -> Iterator[tuple[FaultProxy, Envoy, Caller]]:
     """A service whose answers can be cut off on their way to Envoy."""
     with (
-        CutProxy(service.address) as proxy,
+        FaultProxy(service.address) as proxy,
         _edge_before(proxy.address, tmp_path) as (envoy, caller),
     ):
         wait_until("the service is healthy", lambda: all(envoy.healthy("service").values()))
@@ -134,7 +134,9 @@ def test_it_is_called_again_once_it_is_back(tmp_path: Path) -> None:
 # The answer is lost
 
 
-def test_a_redemption_whose_answer_is_lost_is_unknown(cut: tuple[CutProxy, Envoy, Caller]) -> None:
+def test_a_redemption_whose_answer_is_lost_is_unknown(
+    cut: tuple[FaultProxy, Envoy, Caller],
+) -> None:
     """Pitfall: it was carried out, so it is neither repeated by Envoy nor called a failure."""
     proxy, envoy, caller = cut
     for cuts in range(1, _TRIES + 1):
@@ -158,7 +160,7 @@ def test_a_redemption_whose_answer_is_lost_is_unknown(cut: tuple[CutProxy, Envoy
     assert envoy.counter("cluster.service.upstream_rq_retry") == 0
 
 
-async def test_by_grpc_it_is_unknown_too(cut: tuple[CutProxy, Envoy, Caller]) -> None:
+async def test_by_grpc_it_is_unknown_too(cut: tuple[FaultProxy, Envoy, Caller]) -> None:
     proxy, envoy, caller = cut
     request = v1.RedeemGiftCardRequest(
         gift_card=v1.GiftCardReference(code="12399"),
@@ -173,7 +175,7 @@ async def test_by_grpc_it_is_unknown_too(cut: tuple[CutProxy, Envoy, Caller]) ->
         assert (said.code, said.reason) == ("UNAVAILABLE", "OUTCOME_UNKNOWN")
 
 
-def test_a_read_is_sent_again(cut: tuple[CutProxy, Envoy, Caller]) -> None:
+def test_a_read_is_sent_again(cut: tuple[FaultProxy, Envoy, Caller]) -> None:
     proxy, envoy, caller = cut
     _cut_next_answer(proxy, envoy)
     said = caller.call("GET", "/v1/giftCards", headers=BEARER)
@@ -182,7 +184,7 @@ def test_a_read_is_sent_again(cut: tuple[CutProxy, Envoy, Caller]) -> None:
     assert envoy.counter("cluster.service.upstream_rq_retry") >= 1
 
 
-def _cut_next_answer(proxy: CutProxy, envoy: Envoy) -> None:
+def _cut_next_answer(proxy: FaultProxy, envoy: Envoy) -> None:
     """So that the cut meets a call and no health check: one is asked right after another."""
     checks = "cluster.service.health_check.success"
     so_far = envoy.counter(checks)
@@ -193,7 +195,7 @@ def _cut_next_answer(proxy: CutProxy, envoy: Envoy) -> None:
 # Many at once
 
 
-async def test_a_burst_at_the_start_is_taken(cut: tuple[CutProxy, Envoy, Caller]) -> None:
+async def test_a_burst_at_the_start_is_taken(cut: tuple[FaultProxy, Envoy, Caller]) -> None:
     """Pitfall: calls that wait for the first connection count as pending, and few may pend."""
     _, envoy, caller = cut
     async with caller.channel() as channel:
