@@ -27,6 +27,7 @@ from server.rpc import (
 )
 from server.rpc.access_log import AccessLog
 from server.rpc.bridge import Bridge
+from server.rpc.budget import LookupBudget
 from server.rpc.calls import Edge, Rpc, UnknownMethods
 from server.rpc.identity import Directory
 from server.secrets import (
@@ -170,6 +171,7 @@ class Server:
             self._access_log,
             clock=now,
             request_bytes_max=settings.request_bytes_max,
+            budget=LookupBudget(settings),
             metrics=self.metrics,
             tracer=tracer,
         )
