@@ -62,10 +62,9 @@ generate: $(READY) ## Write generated/ from proto/
 bench: $(READY) ## Measure speed against its yardsticks; table and var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-prove: $(READY) ## Run the long suites: crashes, races, lost answers, invented requests
-	$(call say,The long suites: tests that kill servers and break connections. This takes minutes.)
-	@$(BIN)/python -m pytest -m 'slow or not slow' --durations=10 tests/faults tests/compat tests/e2e \
-	  $(ARGS)
+prove: $(READY) ## Run the long suites; table, var/prove.json and PROOF.md (ARGS="--size release")
+	$(call say,The long suites: servers are killed and connections broken. This takes minutes.)
+	@$(BIN)/python -m tests.prove $(ARGS)
 
 clean: ## Remove what make made; var/, where data lies, stays
 	rm -rf .venv .tools build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
@@ -116,7 +115,7 @@ $(READY): requirements.lock pyproject.toml | $(UV_STAMP)
 # No address stands in the lock, so that it holds wherever packages come from.
 lock: | $(UV_STAMP) ## Write requirements.lock anew from pyproject.toml
 	@$(PIP_SETTINGS); \
-	  $(UV) pip compile pyproject.toml --extra telemetry --group dev --group edge --group postgres \
+	  $(UV) pip compile pyproject.toml --extra telemetry --group dev --group edge --group fuzz --group postgres \
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 	@if grep -n '://' requirements.lock; then \

@@ -114,10 +114,6 @@ async def run(settings: Settings, *, supervised: bool) -> int:
         loop.add_signal_handler(number, stop)
     if supervised:
         _watch_supervisor(loop, stop)
-    host = settings.http_address.rpartition(":")[0]
-    print(f"{READY}{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - the ready line
-    sender.start()
-    readiness.start()
     if admin is not None:
         admin.start(
             alive=readiness.not_alive,
@@ -125,6 +121,10 @@ async def run(settings: Settings, *, supervised: bool) -> int:
             metrics=exposition(metrics.registry),
         )
         logger.info("the admin address is served", extra={"address": admin.address})
+    host = settings.http_address.rpartition(":")[0]
+    print(f"{READY}{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - the ready line
+    sender.start()
+    readiness.start()
     try:
         await server.serve(sockets=[listener])
     finally:

@@ -72,8 +72,12 @@ class Settings:
     commit_timeout_seconds: int = 10
     """After this a caller is told that the outcome is unknown."""
 
+    drain_delay_seconds: int = 0
+    """How long calls are still taken after SIGTERM, while the health check already says no: a
+    balancer needs some of its intervals to look elsewhere."""
+
     drain_seconds: int = 30
-    """How long calls in flight may take after SIGTERM."""
+    """How long calls in flight may take after that."""
 
     disk_free_min_mebibytes: int = 256
     """Less than that beside a SQLite file, and /readyz sends callers elsewhere."""
@@ -85,12 +89,27 @@ class Settings:
     access_log: bool = True
     """One JSON line for each call on standard error."""
 
+    tls_certificate_file: str = ""
+    """PEM: the gRPC port's certificate and those between it and its root.  Set: TLS.  It is read
+    again for each new connection."""
+
+    tls_key_file: str = ""
+    """PEM: its private key, without a password; others must not be able to read it."""
+
+    tls_client_ca_file: str = ""
+    """PEM: the authorities of client certificates.  Set: mTLS, without one nobody is let in."""
+
     allow_plaintext: bool = False
     """Serve without TLS on an address that is not loopback (behind a proxy that has TLS)."""
 
     @property
     def production(self) -> bool:
         return self.profile == "production"
+
+    @property
+    def tls(self) -> bool:
+        """Whether the gRPC port speaks TLS."""
+        return bool(self.tls_certificate_file)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -113,8 +132,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 #: One transaction writes them all while others wait.
 _RESERVE_CODES_LIMIT = 5000
 
+_MAY_BE_ZERO = frozenset({"GIFTCARD_DRAIN_DELAY_SECONDS"})
+
 #: Read by the command line as a client, not by the server.
-_OF_THE_CLIENT = frozenset({"GIFTCARD_TOKEN", "GIFTCARD_SERVER"})
+_OF_THE_CLIENT = frozenset({
+    "GIFTCARD_TOKEN", "GIFTCARD_SERVER", "GIFTCARD_CA_FILE", "GIFTCARD_CLIENT_CERTIFICATE_FILE",
+    "GIFTCARD_CLIENT_KEY_FILE",
+})  # fmt: skip
 
 #: What the shim reads, and checks, by itself.
 _OF_THE_SHIM = (
@@ -135,8 +159,9 @@ def _parse(name: str, text: str, kind: Any) -> Any:
             value = int(text)
         except ValueError:
             raise SettingsError(f"{name} must be a whole number.") from None
-        if value < 1:
-            raise SettingsError(f"{name} must be at least 1.")
+        least = 0 if name in _MAY_BE_ZERO else 1
+        if value < least:
+            raise SettingsError(f"{name} must be at least {least}.")
         return value
     return text
 
@@ -158,12 +183,7 @@ def _check(settings: Settings) -> None:
                 f"GIFTCARD_DEMO loads well-known credentials, so {name} must be a loopback address."
             )
     _check_admin_address(settings)
-    grpc_local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
-    if not grpc_local and not settings.allow_plaintext:
-        raise SettingsError(
-            "GIFTCARD_GRPC_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
-            " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
-        )
+    _check_tls(settings)
     if settings.remember_seconds > REMEMBER_SECONDS_MAX:
         raise SettingsError(
             f"GIFTCARD_REMEMBER_SECONDS must be at most {REMEMBER_SECONDS_MAX}: the contract"
@@ -171,6 +191,22 @@ def _check(settings: Settings) -> None:
         )
     if settings.demo and settings.production:
         raise SettingsError("GIFTCARD_DEMO has no place in the production profile.")
+
+
+def _check_tls(settings: Settings) -> None:
+    if bool(settings.tls_certificate_file) != bool(settings.tls_key_file):
+        raise SettingsError(
+            "GIFTCARD_TLS_CERTIFICATE_FILE and GIFTCARD_TLS_KEY_FILE must be set together."
+        )
+    if settings.tls_client_ca_file and not settings.tls:
+        raise SettingsError("GIFTCARD_TLS_CLIENT_CA_FILE needs GIFTCARD_TLS_CERTIFICATE_FILE.")
+    grpc_local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
+    if not (grpc_local or settings.tls or settings.allow_plaintext):
+        raise SettingsError(
+            "GIFTCARD_GRPC_ADDRESS is not loopback, so it needs TLS: set"
+            " GIFTCARD_TLS_CERTIFICATE_FILE and GIFTCARD_TLS_KEY_FILE, or put a proxy with TLS in"
+            " front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
+        )
 
 
 def _check_admin_address(settings: Settings) -> None:

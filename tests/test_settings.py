@@ -17,16 +17,17 @@ REFUSED = [
     ({"GIFTCARD_GRPC_ADRESS": "127.0.0.1:1"}, "GIFTCARD_GRPC_ADRESS is not a setting"),
     ({"GIFTCARD_WORKERS": "two"}, "GIFTCARD_WORKERS must be a whole number"),
     ({"GIFTCARD_WORKERS": "0"}, "GIFTCARD_WORKERS must be at least 1"),
+    ({"GIFTCARD_DRAIN_DELAY_SECONDS": "-1"}, "GIFTCARD_DRAIN_DELAY_SECONDS must be at least 0"),
     ({"GIFTCARD_WORKERS": "1.5"}, "GIFTCARD_WORKERS must be a whole number"),
     ({"GIFTCARD_WORKERS": "2"}, "needs PostgreSQL"),
     ({"GIFTCARD_DEMO": "maybe"}, "GIFTCARD_DEMO must be 1 or 0"),
     ({"GIFTCARD_PROFILE": "prod"}, "must be development or production"),
     ({"GIFTCARD_GRPC_ADDRESS": "localhost"}, "must be host:port"),
     ({"GIFTCARD_HTTP_ADDRESS": "127.0.0.1:http"}, "must be host:port"),
-    ({"GIFTCARD_GRPC_ADDRESS": "0.0.0.0:50051"}, "no TLS of its own"),
-    ({"GIFTCARD_GRPC_ADDRESS": "[::]:50051"}, "no TLS of its own"),
-    ({"GIFTCARD_GRPC_ADDRESS": "10.1.2.3:50051"}, "no TLS of its own"),
-    ({"GIFTCARD_GRPC_ADDRESS": "gift.example:50051"}, "no TLS of its own"),
+    ({"GIFTCARD_GRPC_ADDRESS": "0.0.0.0:50051"}, "is not loopback, so it needs TLS"),
+    ({"GIFTCARD_GRPC_ADDRESS": "[::]:50051"}, "is not loopback, so it needs TLS"),
+    ({"GIFTCARD_GRPC_ADDRESS": "10.1.2.3:50051"}, "is not loopback, so it needs TLS"),
+    ({"GIFTCARD_GRPC_ADDRESS": "gift.example:50051"}, "is not loopback, so it needs TLS"),
     (
         {"GIFTCARD_DEMO": "1", "GIFTCARD_GRPC_ADDRESS": "0.0.0.0:50051",
          "GIFTCARD_ALLOW_PLAINTEXT": "1"},
@@ -39,6 +40,9 @@ REFUSED = [
     ({"GIFTCARD_DEMO": "1", "GIFTCARD_PROFILE": "production"}, "no place in the production"),
     ({"GIFTCARD_GRPC_ADDRESS": "127.0.0.1:65536"}, "with a port up to 65535"),
     ({"GIFTCARD_GRPC_ADDRESS": "127.0.0.1:٨٠"}, "must be host:port"),
+    ({"GIFTCARD_TLS_CERTIFICATE_FILE": "c.pem"}, "must be set together"),
+    ({"GIFTCARD_TLS_KEY_FILE": "k.pem"}, "must be set together"),
+    ({"GIFTCARD_TLS_CLIENT_CA_FILE": "ca.pem"}, "needs GIFTCARD_TLS_CERTIFICATE_FILE"),
     ({"GIFTCARD_REMEMBER_SECONDS": "6"}, "GIFTCARD_REMEMBER_SECONDS must be at most 5"),
 ]  # fmt: skip
 
@@ -49,12 +53,21 @@ ACCEPTED = [
     ({"GIFTCARD_DEMO": "1"}, Settings(demo=True)),
     ({"GIFTCARD_DEMO": "no"}, Settings()),
     ({"GIFTCARD_ACCESS_LOG": "0"}, Settings(access_log=False)),
+    ({"GIFTCARD_DRAIN_DELAY_SECONDS": "0"}, Settings()),
     ({"GIFTCARD_QUEUE_LIMIT": "7"}, Settings(queue_limit=7)),
     ({"GIFTCARD_GRPC_ADDRESS": "unix:/run/g"}, Settings(grpc_address="unix:/run/g")),
     ({"GIFTCARD_GRPC_ADDRESS": "[::1]:1"}, Settings(grpc_address="[::1]:1")),
     (
         {"GIFTCARD_GRPC_ADDRESS": "0.0.0.0:1", "GIFTCARD_ALLOW_PLAINTEXT": "yes"},
         Settings(grpc_address="0.0.0.0:1", allow_plaintext=True),
+    ),
+    (
+        {
+            "GIFTCARD_GRPC_ADDRESS": "0.0.0.0:1",
+            "GIFTCARD_TLS_CERTIFICATE_FILE": "c.pem",
+            "GIFTCARD_TLS_KEY_FILE": "k.pem",
+        },
+        Settings(grpc_address="0.0.0.0:1", tls_certificate_file="c.pem", tls_key_file="k.pem"),
     ),
     (
         {"GIFTCARD_DATABASE_URL": "postgresql://h/d", "GIFTCARD_WORKERS": "2"},

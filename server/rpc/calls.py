@@ -112,8 +112,12 @@ class Edge:
                 status = errors.status_of_reason("INTERNAL")
             except Exception as error:  # noqa: BLE001 - rendered, and logged when unexpected
                 status = _status(error, path, self._clock())
+                if call is not None and isinstance(error, StoredRefusal):
+                    call.replayed = error.replayed
             else:
                 if call.replayed:
+                    # REST has no trailers, so it is said before the answer too.
+                    await context.send_initial_metadata(REPLAYED_METADATA)
                     context.set_trailing_metadata(REPLAYED_METADATA)
                 ended("OK", "", started, call, span)
                 return encoded

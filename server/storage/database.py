@@ -6,8 +6,10 @@ PostgreSQL: READ COMMITTED, bounded waits, and a COMMIT that answers with a warn
 unknown.  The reasons are in DECISIONS.
 """
 
+import contextlib
 import fcntl
 import os
+import socket
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,6 +75,7 @@ __all__ = [
     "Database",
     "UnknownOutcomeError",
     "UnsafeDatabaseError",
+    "break_off",
     "commit",
     "driver_cursor",
     "is_broken",
@@ -112,6 +115,8 @@ class Database:
     def __init__(self, url: str, *, production: bool = False) -> None:
         self.url = normalize_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        #: How often the writer lost its server: who reads asks then where the primary is now.
+        self.losses = 0
         self._lock: int | None = None
         if self.is_sqlite:
             _require_safe_sqlite()
@@ -305,6 +310,23 @@ def is_broken(connection: Connection) -> bool:
     if connection.closed or connection.invalidated:
         return True
     return bool(getattr(connection.connection.dbapi_connection, "closed", False))
+
+
+def break_off(connection: Connection) -> None:
+    """From any thread: whoever waits for the server's answer on this connection gets an error.
+
+    A server that stopped, or a network that swallows everything, would be waited for without end.
+    Nothing is cancelled: what the server was told to do it may still do.
+    """
+    if connection.dialect.name != "postgresql" or connection.closed or connection.invalidated:
+        return
+    driver: Any = connection.connection.dbapi_connection
+    # A connection that is over has no socket any more.
+    with (
+        contextlib.suppress(psycopg.Error, OSError),
+        socket.socket(fileno=os.dup(driver.pgconn.socket)) as wire,
+    ):
+        wire.shutdown(socket.SHUT_RDWR)
 
 
 class LostRaceError(Exception):

@@ -12,7 +12,8 @@ class Relay:
     """Passes on what clients ask of `target`, and loses what is answered as it is told to.
 
     `cut_after(n)`: n more bytes of answers, then the connection is cut, once.
-    `swallow()`: connections stay open and nothing comes back, until `heal()`.
+    `swallow()`: connections stay open and nothing comes back, until `heal()`.  `asked` tells when
+    something was asked since.
     """
 
     def __init__(self, target: str) -> None:
@@ -23,6 +24,7 @@ class Relay:
         self._pumps: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.address = ""
+        self.asked = asyncio.Event()
         self.cuts = 0
 
     async def __aenter__(self) -> Self:
@@ -36,6 +38,10 @@ class Relay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Nobody can connect any more, and who is connected is cut off."""
         assert self._server is not None
         self._server.close()
         for pump in self._pumps:
@@ -47,6 +53,7 @@ class Relay:
 
     def swallow(self) -> None:
         self._swallows = True
+        self.asked.clear()
 
     def heal(self) -> None:
         self._swallows, self._left = False, None
@@ -72,6 +79,8 @@ class Relay:
                 while data := await source.read(_CHUNK_BYTES):
                     if answering and self._swallows:
                         continue
+                    if not answering:
+                        self.asked.set()
                     allowed = self._allowed(len(data)) if answering else len(data)
                     sink.write(data[:allowed])
                     await sink.drain()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.grpc_server import GrpcServer
 from tests.postgres import PostgresServer, start_postgres, temporary_directory
+from tests.prove.proof import Proof
 
 
 class MakeServer(Protocol):
@@ -46,11 +47,9 @@ def server(make_server: MakeServer) -> GrpcServer:
 
 
 @pytest.fixture
-def dice(request: pytest.FixtureRequest) -> random.Random:
-    """Chance that a failed run can have again: the seed is in its report."""
-    seed = random.SystemRandom().getrandbits(32)
-    print(f"seed of {request.node.name}: {seed}")
-    return random.Random(seed)
+def dice(request: pytest.FixtureRequest, proof: Proof) -> random.Random:
+    """Chance that a failed run can have again, by the run's seed."""
+    return proof.random(request.node.name)
 
 
 @pytest.fixture(scope="session")

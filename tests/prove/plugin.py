@@ -1,16 +1,25 @@
-"""pytest's side of `make prove`: options, the fixture `proof`, the table, var/prove.json."""
+"""pytest's side of `make prove`: which tests, their size and seed, progress, what they report."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from tests.prove.guarantees import named_tests
 from tests.prove.proof import PROPERTY, Line, Proof, Size
 
-_DEFAULT_SEED = 20260301
+_DEFAULT_SEED: Final = 20260301
+#: Of several outcomes of one test the first of these is shown.
+_GRAVEST_FIRST: Final = ("failed", "skipped", "passed")
+_WRITE_AFTER_SECONDS: Final = 2.0
+_WORDS: Final = {"passed": "ok", "failed": "RED", "skipped": "not run"}
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -24,7 +33,16 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--seed", type=int, default=_DEFAULT_SEED, help="replays the choices of a run; printed"
     )
-    group.addoption("--prove-json", type=Path, help="write what was measured into this file")
+    group.addoption(
+        "--prove-json",
+        type=Path,
+        help="run what is slow or named by a guarantee, and write what was measured into this file",
+    )
+
+
+def configure(config: pytest.Config) -> None:
+    if config.getoption("--prove-json") is not None:
+        config.pluginmanager.register(_Run(config), "giftcard-prove")
 
 
 @pytest.fixture
@@ -36,48 +54,158 @@ def proof(request: pytest.FixtureRequest) -> Proof:
     return given
 
 
-class Collector:
-    """Gathers the lines of all tests with the tests' outcomes."""
+class _Run:
+    """Chooses the tests, shows one line for each module, and keeps the lines of all tests.
+
+    The file is written on the way, so that it tells what a run that broke off had done.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._path: Path = config.getoption("--prove-json")
+        self._took = _seconds_of_modules(self._path)
         self._lines: list[Line] = []
+        self._modules: list[str] = []
+        self._running = ""
+        self._outcomes: Counter[str] = Counter()
+        self._started = 0.0
+        self._written = 0.0
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        named = named_tests()
+        chosen = [
+            item
+            for item in items
+            if item.get_closest_marker("slow") or item.nodeid.partition("[")[0] in named
+        ]
+        kept = set(chosen)
+        self._config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = chosen
+        self._modules = list(dict.fromkeys(_module(item.nodeid) for item in chosen))
+
+    # No dots: a module's line is its progress.
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:
+        shown = report.outcome if report.when == "call" or report.outcome != "passed" else ""
+        return shown, "", ""
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        module = _module(nodeid)
+        if module == self._running:
+            return
+        self._module_ends()
+        self._running = module
+        self._started = time.monotonic()
+        self._outcomes.clear()
+        self._write()
+        place = self._modules.index(module) + 1
+        head = f"[{place:>2}/{len(self._modules)}]  {module.removeprefix('tests/'):<44}"
+        self._terminal.write(head, flush=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.outcome == "passed":
             return
+        self._outcomes[report.outcome] += 1
+        seconds, why = round(report.duration, 1), _why(report)
         own: list[Line] = []
         for name, lines in report.user_properties:
             if name == PROPERTY and isinstance(lines, list):
                 own += lines
-        suite = report.nodeid.rpartition("::")[2]
-        # A test that reports nothing is a line too, and so is one that broke before it could.
-        for line in own or [Line(suite, {}, seed=self._config.getoption("--seed"))]:
+        for line in own:
             self._lines.append(
-                replace(
-                    line,
-                    test=report.nodeid,
-                    seconds=round(report.duration, 1),
-                    outcome=report.outcome,
-                )
+                replace(line, test=report.nodeid, seconds=seconds, outcome=report.outcome, why=why)
             )
+        if not own:
+            self._count(report, seconds, why)
+        if report.failed or time.monotonic() - self._written > _WRITE_AFTER_SECONDS:
+            self._write()
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        reported = [line for line in self._lines if line.figures]
-        if not reported:
-            return
-        terminalreporter.section("what was proved")
-        for line in reported:
-            figures = "  ".join(f"{name}={value}" for name, value in line.figures.items())
-            mark = {"passed": "ok ", "failed": "RED"}.get(line.outcome, line.outcome)
-            terminalreporter.write_line(f"{mark}  {line.suite:<44} {figures}  ({line.seconds} s)")
+    def _count(self, report: pytest.TestReport, seconds: float, why: str) -> None:
+        """A test that reports nothing is a line too: one for all its parameters."""
+        function = report.nodeid.partition("[")[0]
+        words = function.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+        size: Size = self._config.getoption("--size")
+        new = Line(
+            words[:1].upper() + words[1:], {}, function, self._config.getoption("--seed"), size,
+            seconds=seconds, outcome=report.outcome, why=why,
+        )  # fmt: skip
+        for place, line in enumerate(self._lines):
+            if line.test == function:
+                outcomes = {line.outcome, new.outcome}
+                self._lines[place] = replace(
+                    line,
+                    cases=line.cases + 1,
+                    seconds=round(line.seconds + seconds, 1),
+                    outcome=next(each for each in _GRAVEST_FIRST if each in outcomes),
+                    why=line.why or new.why,
+                )
+                return
+        self._lines.append(new)
 
     def pytest_sessionfinish(self) -> None:
-        path: Path | None = self._config.getoption("--prove-json")
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps([line.as_json() for line in self._lines], indent=1) + "\n")
+        self._module_ends()
+        self._running = ""
+        self._write()
+
+    def _module_ends(self) -> None:
+        if not self._running:
+            return
+        took = time.monotonic() - self._started
+        self._took[self._running] = took
+        gravest = next((each for each in _GRAVEST_FIRST if self._outcomes[each]), "passed")
+        left = self._modules[self._modules.index(self._running) + 1 :]
+        known = [self._took[module] for module in left if module in self._took]
+        about = "" if not left else f"   {len(left)} left"
+        if known:
+            about += f", {'about' if len(known) == len(left) else 'over'} {_clock(sum(known))}"
+        red = gravest == "failed"
+        self._terminal.write(f"{_clock(took):>7}  {self._outcomes.total():>5} tests  ")
+        self._terminal.write(_WORDS[gravest], red=red, green=not red, bold=red)
+        self._terminal.write(f"{about}\n", flush=True)
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        content = {
+            "running": self._running,
+            "suites": [line.as_json() for line in self._lines],
+            "modules": {module: round(took, 1) for module, took in self._took.items()},
+        }
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(content, indent=1) + "\n")
+
+    @property
+    def _terminal(self) -> pytest.TerminalReporter:
+        found = self._config.pluginmanager.get_plugin("terminalreporter")
+        assert isinstance(found, pytest.TerminalReporter)
+        return found
 
 
-def configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Collector(config), "giftcard-prove")
+def _module(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+def _why(report: pytest.TestReport) -> str:
+    """The last line of what went wrong, or why a test was not run."""
+    if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message: str = crash.message if crash is not None else report.longreprtext
+    return next(iter(message.splitlines()), "") if report.outcome == "failed" else ""
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _seconds_of_modules(path: Path) -> dict[str, float]:
+    """How long each module took the last time; nothing where that is not known."""
+    try:
+        known = json.loads(path.read_text())["modules"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {str(module): float(took) for module, took in _pairs(known)}
+
+
+def _pairs(known: object) -> Iterable[tuple[object, float]]:
+    return known.items() if isinstance(known, dict) else ()

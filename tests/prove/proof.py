@@ -27,18 +27,39 @@ PROPERTY = "proof"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the table: what a suite measured.  `outcome` is pytest's word for the test."""
+    """One line of the table: what a suite measured.  `outcome` is pytest's word for the test.
+
+    `test` is the node id; of a test that reported nothing it has no parameters, and `cases` says
+    how many there were.
+    """
 
     suite: str
     figures: dict[str, Figure]
     test: str = ""
     seed: int = 0
     size: Size = "push"
+    cases: int = 1
     seconds: float = 0.0
     outcome: str = ""
+    why: str = ""
+
+    @property
+    def module(self) -> str:
+        return self.test.partition("::")[0]
+
+    @property
+    def function(self) -> str:
+        """The node id without its parameters, as guarantees name tests."""
+        return self.test.partition("[")[0]
+
+    @property
+    def replay(self) -> str:
+        """The command that runs this again with the same choices."""
+        name = self.function.rpartition("::")[2]
+        return f'make prove ARGS="--size {self.size} --seed {self.seed} -k {name}"'
 
     def as_json(self) -> dict[str, object]:
-        return asdict(self)
+        return {**asdict(self), "replay": self.replay}
 
 
 @dataclass(slots=True)

@@ -114,7 +114,10 @@ async def test_a_refusal_is_no_error_and_an_unknown_outcome_is(tmp_path: Path) -
         (14, "OUTCOME_UNKNOWN", True),
     ]
     commits = _named(spans, "giftcard", "COMMIT")
-    assert [span.is_error for span in commits] == [False, False, True]
+    assert [span.is_error for span in commits] == [False, False, False, True]
+    assert [span.attributes.get("giftcard.replayed", False) for span in redeemed] == [
+        False, False, True, False,
+    ]  # fmt: skip
 
 
 async def test_calls_that_share_a_batch_are_linked_with_it(tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ class GiftCardServiceStub:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
-    the cards are shown as they were then. The same id with another meaning fails with
-    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    with `replayed` set and the metadata `giftcard-replayed: true`, leading (a header in REST) and
+    trailing; the transaction and the cards are shown as they were then. The same id with another
+    meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
     ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
     which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
@@ -210,9 +210,9 @@ class GiftCardServiceServicer:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
-    the cards are shown as they were then. The same id with another meaning fails with
-    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    with `replayed` set and the metadata `giftcard-replayed: true`, leading (a header in REST) and
+    trailing; the transaction and the cards are shown as they were then. The same id with another
+    meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
     ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
     which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
@@ -716,9 +716,9 @@ class GiftCardService:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
-    the cards are shown as they were then. The same id with another meaning fails with
-    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    with `replayed` set and the metadata `giftcard-replayed: true`, leading (a header in REST) and
+    trailing; the transaction and the cards are shown as they were then. The same id with another
+    meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
     ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
     which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same

@@ -23,7 +23,7 @@ from tests.grpc_server import CLIENT_ID, GrpcServer, keys_in
 from tests.postgres import PostgresServer
 from tests.prove.proof import Proof
 
-_LOAD_SECONDS: Final = 1.5
+_LOAD_SECONDS: Final = 0.5
 #: What is only ever added to; of a transaction, the number of replays is counted later.
 _APPENDED: Final = ("entry", "posting", "ledger_commit", "ledger_transaction")
 
@@ -45,12 +45,12 @@ async def test_it_is_a_prefix_of_history(
 ) -> None:
     live, restored = urls
     engine = live.partition(":")[0].partition("+")[0]
-    rounds = proof.cases(push=2, release=50)
+    rounds = proof.cases(push=1, release=50)
     kept, later = 0, 0
     request_ids: set[str] = set()
     with AckLog(tmp_path / "acks.jsonl") as log, GrpcServer(live, tmp_path) as server:
         server.start()
-        load = Load(log, proof.random("backup"))
+        load = Load(log, proof.random("backup"), width=16)
         folders = [tmp_path / f"backup-{number}" for number in range(rounds)]
         before: list[set[str]] = []
         async with connected(server.address) as client:

@@ -1,0 +1,155 @@
+"""`make prove`: runs the long suites, shows what they saw, and publishes it in PROOF.md.
+
+A whole run, green or red, writes PROOF.md; one that was narrowed by -k or paths does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.machine import facts
+from tests.postgres import PostgresUnavailableError
+from tests.postgres_programs import find_programs
+from tests.prove import published
+from tests.prove.published import ROOT
+
+_JSON: Final = ROOT / "var" / "prove.json"
+#: pytest's own words for a run that came to its end: all green, some red, nothing to run.
+_ENDED: Final = (0, 1, 5)
+#: At push size no test takes this long, unless something hangs.
+_HANGS_SECONDS: Final = 900
+
+
+def main(arguments: list[str]) -> int:
+    given = _parser().parse_args(arguments)
+    if given.guarantees:
+        published.rewrite_guarantees()
+        return 0
+    seed = random.SystemRandom().getrandbits(32) if given.seed is None else given.seed
+    command = _command(given, seed)
+    print(f"  {command}\n", flush=True)
+    content = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": _commit(),
+        "command": command,
+        "size": given.size,
+        "seed": seed,
+        "machine": _machine(),
+    }
+    started = time.monotonic()
+    _forget_the_last_run()
+    status = subprocess.run(_pytest(given, seed), check=False, cwd=ROOT).returncode
+    content["seconds"] = round(time.monotonic() - started)
+    content |= _found(status, content)
+    content["outcome"] = "green" if _is_green(content) else "red"
+    _JSON.parent.mkdir(parents=True, exist_ok=True)
+    _JSON.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    print(published.terminal_table(content))
+    if not (given.keyword or given.path):
+        published.write(content)
+        print(f"\n  {published.PATH.name} is written.")
+    return 0 if content["outcome"] == "green" else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make prove", description=__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "--size", choices=("push", "release"), default="push",
+        help="push: within 25 minutes on two cores; release: as far as the promises ask",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, help="replays a run; a new one unless given")
+    parser.add_argument("-k", dest="keyword", metavar="NAME", help="only tests of this name")
+    parser.add_argument("path", nargs="*", help="only tests below these")
+    parser.add_argument(
+        "--guarantees", action="store_true",
+        help="run nothing: write the table of guarantees into PROOF.md anew",
+    )  # fmt: skip
+    return parser
+
+
+def _command(given: argparse.Namespace, seed: int) -> str:
+    words = ["--size", given.size, "--seed", str(seed)]
+    if given.keyword:
+        words += ["-k", f"'{given.keyword}'" if " " in given.keyword else given.keyword]
+    return f'make prove ARGS="{" ".join([*words, *given.path])}"'
+
+
+def _pytest(given: argparse.Namespace, seed: int) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "-m", "", "-q", "--no-header", "--color=auto"]
+    command += ["-o", "console_output_style=classic", "--prove-json", str(_JSON)]
+    command += ["--size", given.size, "--seed", str(seed)]
+    if given.size == "push":
+        command += ["-o", f"faulthandler_timeout={_HANGS_SECONDS}"]
+        command += ["-o", "faulthandler_exit_on_timeout=true"]
+    if given.keyword:
+        command += ["-k", given.keyword]
+    return [*command, *(given.path or ["tests"])]
+
+
+def _forget_the_last_run() -> None:
+    """Keeps of it how long its modules took, and nothing that could pass for this run's."""
+    took: object = {}
+    if _JSON.exists():
+        took = json.loads(_JSON.read_text()).get("modules", {})
+    _JSON.write_text(json.dumps({"running": "", "suites": [], "modules": took}))
+
+
+def _found(status: int, content: dict[str, Any]) -> dict[str, Any]:
+    """What pytest left in the file; a run that broke off is a red line of its own."""
+    found: dict[str, Any] = {"suites": [], "modules": {}}
+    if _JSON.exists():
+        found |= json.loads(_JSON.read_text())
+    running = found.pop("running", "")
+    if status not in _ENDED or running:
+        what = f"broke off with status {status} in {running or 'the collection of tests'}"
+        found["suites"].append(
+            {
+                "suite": "The run itself", "figures": {}, "test": running, "seed": content["seed"],
+                "size": content["size"], "cases": 1, "seconds": content["seconds"],
+                "outcome": "failed", "why": what, "replay": content["command"],
+            }
+        )  # fmt: skip
+    return found
+
+
+def _is_green(content: dict[str, Any]) -> bool:
+    outcomes = [line["outcome"] for line in content["suites"]]
+    return "passed" in outcomes and "failed" not in outcomes
+
+
+def _commit() -> str:
+    """The commit that was run, and whether files differ from it."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changed = [line for line in _git("status", "--porcelain").splitlines() if line]
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    others = [line for line in changed if Path(line[3:]) != Path(published.PATH.name)]
+    return f"{commit} and changes" if others else commit
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], check=True, capture_output=True, text=True, cwd=ROOT)
+    return done.stdout.strip("\n")
+
+
+def _machine() -> dict[str, Any]:
+    directory = ROOT / "var"
+    directory.mkdir(exist_ok=True)
+    try:
+        postgresql = find_programs().version()
+    except PostgresUnavailableError:
+        postgresql = "none"
+    return {**facts(directory), "postgresql": postgresql}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

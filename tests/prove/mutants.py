@@ -1,0 +1,211 @@
+"""Mutants of the money modules, and the tests that should kill them.
+
+    python -m tests.prove.mutants server/domain/holds.py      # which mutants survive
+
+cosmic-ray makes the mutants; their source exists in memory only.  A worker process imports all that
+tests need but the product; for each mutant it forks, puts the mutant in the place of its module and
+runs the module's fast tests.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.abc
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parent.parent.parent
+#: Not one of these reads a clock, a file or a network; all of them look at the rules of money.
+_DOMAIN_TESTS: Final = tuple(
+    f"tests/domain/test_decisions_{name}.py"
+    for name in ("spend", "holds", "refunds", "undo", "moves", "points", "rules", "life", "codes")
+)
+_DOMAIN: Final = (
+    "spending", "holds", "reversal", "transfer", "points", "decision", "rules",
+)  # fmt: skip
+#: The money modules, each with the tests that are expected to notice a change of it.
+TESTS: Final[dict[str, tuple[str, ...]]] = {
+    **{f"server/domain/{name}.py": _DOMAIN_TESTS for name in _DOMAIN},
+    "server/domain/currency.py": ("tests/domain/test_currency.py",),
+    "compat_http/amounts.py": ("tests/compat/test_amounts.py",),
+}
+#: Changes that a hurried person could make.  Left out is what cannot even be imported (operators in
+#: annotations) and what means the same (`is` for `==`).
+_OPERATORS: Final = re.compile(
+    r"core/(NumberReplacer|AddNot|ZeroIterationForLoop|ReplaceAndWithOr|ReplaceOrWithAnd"
+    r"|ReplaceTrueWithFalse|ReplaceFalseWithTrue|ReplaceBreakWithContinue|ReplaceContinueWithBreak"
+    r"|ExceptionReplacer|ReplaceUnaryOperator_(Delete_Not|USub_UAdd|Delete_USub)"
+    r"|ReplaceComparisonOperator_(Is_IsNot|IsNot_Is|In_NotIn|NotIn_In)"
+    r"|ReplaceComparisonOperator_(Eq|NotEq|Lt|LtE|Gt|GtE)_(Eq|NotEq|Lt|LtE|Gt|GtE)"
+    r"|ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_FloorDiv|FloorDiv_Mul|Mul_Add|Mod_FloorDiv"
+    r"|FloorDiv_Mod|Pow_Mul))"
+)
+_TIMEOUT_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one module; `place` of the operator in the module, counted from 0."""
+
+    path: str
+    operator: str
+    place: int
+    line: int
+
+    @property
+    def module(self) -> str:
+        return self.path.removesuffix(".py").replace("/", ".")
+
+    def source(self) -> str:
+        """The changed module."""
+        from cosmic_ray.mutating import mutate_code
+        from cosmic_ray.plugins import get_operator
+
+        changed = mutate_code(
+            (ROOT / self.path).read_text(), get_operator(self.operator)(), self.place
+        )
+        assert changed is not None, f"{self} changes nothing"
+        return str(changed)
+
+    def difference(self) -> str:
+        """The changed lines, old and new, for people."""
+        old, new = (ROOT / self.path).read_text().splitlines(), self.source().splitlines()
+        changed = difflib.unified_diff(old, new, n=0, lineterm="")
+        return "\n".join(line for line in changed if line[:2] not in ("--", "++", "@@"))
+
+
+def mutants_of(path: str) -> list[Mutant]:
+    """All mutants of a module, in the order of its lines."""
+    from cosmic_ray.commands.init import _all_work_items
+
+    found = [
+        Mutant(path, mutation.operator_name, mutation.occurrence, mutation.start_pos[0])
+        for item in _all_work_items([ROOT / path], {})
+        for mutation in item.mutations
+        if _OPERATORS.fullmatch(mutation.operator_name)
+    ]
+    return sorted(found, key=lambda each: (each.line, each.operator, each.place))
+
+
+def survivors(mutants: Sequence[Mutant]) -> list[Mutant]:
+    """Those that no test noticed.
+
+    Raises:
+        RuntimeError: the tests are red without any mutant, or the worker broke.
+    """
+    paths = dict.fromkeys(mutant.path for mutant in mutants)
+    work = [*({"path": path} for path in paths), *(asdict(mutant) for mutant in mutants)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.prove.mutants", "--worker"],
+        input="\n".join(map(json.dumps, work)),
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'generated'}",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
+    )
+    passed = [json.loads(line) for line in done.stdout.splitlines()]
+    if done.returncode != 0 or len(passed) != len(work):
+        raise RuntimeError(f"the worker broke: {done.stderr[-2000:]}")
+    if not all(passed[: len(paths)]):
+        raise RuntimeError("the tests are red without any mutant")
+    return [mutant for mutant, green in zip(mutants, passed[len(paths) :], strict=True) if green]
+
+
+# The worker
+
+
+def _work() -> None:
+    """Reads mutants as JSON lines; answers true for each that all tests pass with."""
+    import hypothesis.stateful  # noqa: F401 - imported once, for all children
+    import pytest
+
+    for line in sys.stdin:
+        facts = json.loads(line)
+        mutant = Mutant(**facts) if "operator" in facts else None
+        child = os.fork()
+        if child == 0:
+            _run_tests(pytest, facts["path"], mutant)
+        print(json.dumps(_passed(child)), flush=True)
+
+
+def _run_tests(pytest: ModuleType, path: str, mutant: Mutant | None) -> None:
+    """Ends the process; its status is pytest's."""
+    signal.alarm(_TIMEOUT_SECONDS)
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    status: Any = 1
+    try:
+        if mutant is not None:
+            sys.meta_path.insert(0, _InItsPlace(mutant.module, path, mutant.source()))
+        # Neither the project's settings nor its plugins, which cost more than these tests.
+        status = pytest.main(
+            ["-c", os.devnull, "--rootdir", str(ROOT), "--import-mode=importlib", "-x", "-q",
+             "--noconftest", "-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0",
+             "-p", "no:cacheprovider", *TESTS[path]]
+        )  # fmt: skip
+    finally:
+        os._exit(int(status))
+
+
+def _passed(child: int) -> bool:
+    _, status = os.waitpid(child, 0)
+    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+
+
+class _InItsPlace(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Imports one module from a text."""
+
+    def __init__(self, module: str, path: str, source: str) -> None:
+        self._module = module
+        self._path = path
+        self._source = source
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._module:
+            return None
+        return importlib.util.spec_from_loader(fullname, self, origin=self._path)
+
+    def get_source(self, fullname: str) -> str:
+        return self._source
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the survivors of the modules that are named, or of all."""
+    if arguments == ["--worker"]:
+        _work()
+        return 0
+    for path in arguments or TESTS:
+        mutants = mutants_of(path)
+        left = survivors(mutants)
+        print(f"{path}: {len(mutants) - len(left)} of {len(mutants)} killed", flush=True)
+        _print(left)
+    return 0
+
+
+def _print(mutants: Iterable[Mutant]) -> None:
+    for mutant in mutants:
+        print(f"  {mutant.line}: {mutant.operator.removeprefix('core/')}")
+        print("    " + mutant.difference().replace("\n", "\n    "), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

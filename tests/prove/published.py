@@ -1,0 +1,162 @@
+"""The table of a run on the terminal, and PROOF.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tests.prove.guarantees import GUARANTEES, table
+
+ROOT: Final = Path(__file__).parent.parent.parent
+PATH: Final = ROOT / "PROOF.md"
+_BENCH: Final = ROOT / "var" / "bench.json"
+#: Between these stands the table of guarantees, which a test compares with the code's.
+BEGIN: Final = "<!-- guarantees -->"
+END: Final = "<!-- end of guarantees -->"
+_WORDS: Final = {"passed": "ok", "failed": "**RED**", "skipped": "not run"}
+
+
+def terminal_table(content: dict[str, Any]) -> str:
+    """What was measured, what is red and how to have it again."""
+    lines = ["", "  What was proved", ""]
+    for line in content["suites"]:
+        if line["figures"]:
+            word = _WORDS[line["outcome"]].strip("*")
+            lines.append(f"  {word:<8}{line['suite']:<46} {_figures(line)}  ({line['seconds']} s)")
+    lines += ["", "  " + _summary(content)]
+    for line in content["suites"]:
+        if line["outcome"] != "passed":
+            lines.append(f"  {_WORDS[line['outcome']].strip('*')}: {line['test']}: {line['why']}")
+            lines.append(f"    again: {line['replay']}")
+    return "\n".join(lines)
+
+
+def write(content: dict[str, Any]) -> None:
+    """Writes PROOF.md from what a whole run left."""
+    bench = json.loads(_BENCH.read_text()) if _BENCH.exists() else None
+    PATH.write_text(document(content, bench))
+
+
+def document(content: dict[str, Any], bench: dict[str, Any] | None) -> str:
+    """PROOF.md: the run, its suites, the guarantees, and the speed where it was measured."""
+    parts = [_head(content), _suites(content), _guarantees(content)]
+    if bench is not None:
+        parts.append(_speed(bench))
+    return "\n\n".join(parts) + "\n"
+
+
+def rewrite_guarantees() -> None:
+    """Replaces the table of guarantees only: after a test got another name."""
+    before, _, rest = PATH.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PATH.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+
+
+def guarantees_in(text: str) -> str:
+    """The table of guarantees as it stands in PROOF.md."""
+    return text.partition(BEGIN)[2].partition(END)[0].strip("\n")
+
+
+def _head(content: dict[str, Any]) -> str:
+    machine = content["machine"]
+    memory = machine["memory_bytes"] / 2**30
+    programs = f"Python {machine['python']}, gRPC {machine['grpcio']}, SQLite {machine['sqlite']}"
+    return f"""# Proof
+
+What was promised, and what a run of `make prove` saw. Nothing here is written by hand; what is red
+stays red until it is mended.
+
+| | |
+|---|---|
+| Date | {content["date"]} |
+| Commit | {content["commit"]} |
+| Command | `{content["command"]}` |
+| Machine | {machine["cores"]} cores of {machine["cpu"]}, {memory:.0f} GiB, {machine["system"]} |
+| Programs | {programs}, {machine["postgresql"]} |
+| Took | {content["seconds"] // 60} min {content["seconds"] % 60:02d} s |
+| Outcome | {_summary(content)} |"""
+
+
+def _summary(content: dict[str, Any]) -> str:
+    lines = content["suites"]
+    tests = sum(line["cases"] for line in lines)
+    red = [line for line in lines if line["outcome"] == "failed"]
+    left_out = [line for line in lines if line["outcome"] == "skipped"]
+    words = f"{content['outcome']}: {tests:,} tests"
+    if red:
+        words += f", red: {len(red)}"
+    return words + (f", not run: {len(left_out)}" if left_out else "")
+
+
+def _suites(content: dict[str, Any]) -> str:
+    """A row for each line that was reported, under the file it stands in."""
+    rows = ["## Suites", "", "| Suite | What it saw | Seconds | |", "|---|---|--:|---|"]
+    for module in dict.fromkeys(_module(line) for line in content["suites"]):
+        rows.append(f"| **{module.removeprefix('tests/')}** | | | |")
+        rows += [_row(line) for line in content["suites"] if _module(line) == module]
+    return "\n".join(rows)
+
+
+def _row(line: dict[str, Any]) -> str:
+    word = _WORDS[line["outcome"]]
+    if line["outcome"] != "passed":
+        why = line["why"].replace("|", "\\|")
+        word += f": {why}<br>again: `{line['replay']}`"
+    return f"| {line['suite']} | {_figures(line)} | {line['seconds']:g} | {word} |"
+
+
+def _figures(line: dict[str, Any]) -> str:
+    figures = {name: _number(value) for name, value in line["figures"].items()}
+    words = [f"{name.replace('_', ' ')} {value}" for name, value in figures.items()]
+    return ", ".join(words) or (f"{line['cases']:,} cases" if line["cases"] > 1 else "")
+
+
+def _number(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def _guarantees(content: dict[str, Any]) -> str:
+    outcomes: dict[str, set[str]] = {}
+    for line in content["suites"]:
+        outcomes.setdefault(line["test"].partition("[")[0], set()).add(line["outcome"])
+    red = _named(outcomes, "failed")
+    absent = _named(outcomes, "skipped")
+    said = []
+    if red:
+        said.append(f"**Red in this run: {', '.join(red)}.**")
+    if absent:
+        said.append(f"Not wholly run this time: {', '.join(absent)}.")
+    words = "\n\n".join(said) or "All that is named here was run and is green."
+    return f"## Guarantees\n\n{words}\n\n{BEGIN}\n{table()}\n{END}"
+
+
+def _named(outcomes: dict[str, set[str]], outcome: str) -> list[str]:
+    """The guarantees of which a test ended so; one that was not run at all counts as skipped."""
+    missing = {"skipped"}
+    return [
+        each.id
+        for each in GUARANTEES
+        if any(outcome in outcomes.get(test, missing) for test in each.tests)
+    ]
+
+
+def _speed(bench: dict[str, Any]) -> str:
+    heads: Sequence[str] = ("Figure", "Median", "Hold", "Aim", "Reached")
+    rows = ["## Speed", "", f"| {' | '.join(heads)} |", "|---|--:|--:|--:|---|"]
+    for name, found in bench["figures"].items():
+        cells = (f"{found[key]:.3g}" for key in ("value", "hold", "aim"))
+        rows.append(f"| {name} | {' | '.join(cells)} | {found['reached']} |")
+    rows += ["", "Measured by `make bench`; ratios to its yardsticks on the same machine."]
+    for plot in bench.get("plots", ()):
+        rows += ["", f"![{Path(plot).stem.replace('_', ' ')}]({plot})"]
+    return "\n".join(rows)
+
+
+def _module(line: dict[str, Any]) -> str:
+    return str(line["test"]).partition("::")[0] or "the run"
