@@ -7,6 +7,7 @@ ends.
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -149,9 +150,12 @@ def _admin_server(settings: Settings) -> AdminServer | None:
         ) from error
 
 
-def _waiting(url: str) -> tuple[int, float]:
-    """How many reversals wait, and for how many seconds the oldest does."""
-    count, oldest_time = reading.waiting(url)
+def _waiting(url: str) -> tuple[float, float]:
+    """How many reversals wait, and for how many seconds the oldest does; NaN while nobody knows."""
+    try:
+        count, oldest_time = reading.waiting(url)
+    except StoreError:
+        return math.nan, math.nan
     return count, max(0.0, time.time() - oldest_time / 1e6) if count else 0.0
 
 

@@ -3,7 +3,9 @@
 The files are read once: a renewed one counts from the next start.
 """
 
+import stat
 from pathlib import Path
+from typing import Final
 
 import grpc
 from cryptography import x509
@@ -14,6 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from compat_http.settings import Settings, SettingsError
+
+#: Programs that renew certificates hand keys over to a group; nobody else may read them.
+_OTHERS: Final = stat.S_IRWXO | stat.S_IWGRP
 
 
 def upstream_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
@@ -33,6 +38,11 @@ def upstream_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
     )
     own = _first("GIFTCARD_HTTP_UPSTREAM_CERTIFICATE_FILE", certificate)
     key = _content("GIFTCARD_HTTP_UPSTREAM_KEY_FILE", settings.http_upstream_key_file)
+    if stat.S_IMODE(Path(settings.http_upstream_key_file).stat().st_mode) & _OTHERS:
+        raise SettingsError(
+            "GIFTCARD_HTTP_UPSTREAM_KEY_FILE can be read by others or written by its group"
+            " (chmod 640 it)."
+        )
     try:
         public = load_pem_private_key(key, password=None).public_key()
     except (ValueError, TypeError):  # TypeError: it is encrypted

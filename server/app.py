@@ -27,6 +27,7 @@ from server.rpc import (
 )
 from server.rpc.access_log import AccessLog
 from server.rpc.bridge import Bridge
+from server.rpc.budget import LookupBudget
 from server.rpc.calls import Edge, Rpc, UnknownMethods
 from server.rpc.identity import Directory
 from server.secrets import (
@@ -120,6 +121,12 @@ class Server:
         self.metrics = Metrics()
         self.port = 0
         self._certificate = ServerCertificate(settings) if settings.tls else None
+        if self._certificate is not None:
+            self.metrics.gauge(
+                "giftcard_certificate_expiry_timestamp_seconds",
+                "When the certificate that is served ends.",
+                self._certificate.expire_timestamp,
+            )
         self._database = database
         self._stopping = asyncio.Event()
         self._fatal = False
@@ -164,6 +171,7 @@ class Server:
             self._access_log,
             clock=now,
             request_bytes_max=settings.request_bytes_max,
+            budget=LookupBudget(settings),
             metrics=self.metrics,
             tracer=tracer,
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 DEFAULT_DATABASE_URL = "sqlite:///var/giftcard.db"
 DEFAULT_KEY_FILE = "var/development-keys.json"
@@ -85,6 +86,22 @@ class Settings:
     remember_seconds: int = 2
     """How long a credential, location or program is remembered, 5 at most: revocation takes this
     long."""
+
+    lookup_misses_per_client_max: int = 100
+    """Wrong codes and PINs that one API client may try at a stretch.  These budgets are each
+    process's own."""
+
+    lookup_misses_per_client_per_minute: int = 30
+    """How fast it gets them back.  Give each store a client of its own."""
+
+    lookup_misses_max: int = 3000
+    """Wrong codes and PINs that all clients together may try at a stretch."""
+
+    lookup_misses_per_minute: int = 600
+    """How fast these come back."""
+
+    lookup_misses_base_per_hour: int = 20
+    """What each client may still miss within an hour while all together have none left."""
 
     access_log: bool = True
     """One JSON line for each call on standard error."""
@@ -189,8 +206,26 @@ def _check(settings: Settings) -> None:
             f"GIFTCARD_REMEMBER_SECONDS must be at most {REMEMBER_SECONDS_MAX}: the contract"
             " promises that a revoked credential ends within that time."
         )
+    _check_way_to_database(settings)
     if settings.demo and settings.production:
         raise SettingsError("GIFTCARD_DEMO has no place in the production profile.")
+
+
+def _check_way_to_database(settings: Settings) -> None:
+    """In production what goes to a database on another machine is not for the network to read."""
+    url = urlsplit(settings.database_url)
+    if not settings.production or not url.scheme.startswith("postgresql"):
+        return
+    asked = parse_qs(url.query)
+    hosts = (url.hostname or (asked.get("host") or [""])[0]).split(",")
+    local = all(host in ("", "localhost") or host.startswith("/") or _is_loopback(host)
+                for host in hosts)  # fmt: skip
+    if not (local or asked.get("sslmode") == ["verify-full"] or settings.allow_plaintext):
+        raise SettingsError(
+            "GIFTCARD_DATABASE_URL names a database on another machine: in production it needs"
+            " ?sslmode=verify-full (and sslrootcert=FILE), or GIFTCARD_ALLOW_PLAINTEXT=1 where the"
+            " way to it is private."
+        )
 
 
 def _check_tls(settings: Settings) -> None:
@@ -230,10 +265,12 @@ def is_loopback(name: str, address: str) -> bool:
         return True
     if not separator or _PORT.fullmatch(port) is None or int(port) > PORT_MAX:
         raise SettingsError(f"{name} must be host:port, with a port up to {PORT_MAX}.")
-    if host == "localhost":
-        return True
+    return host == "localhost" or _is_loopback(host.strip("[]"))
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -50,6 +50,7 @@ class ServerCertificate:
         )
         self._seen: _Material | SettingsError = self._read()
         self._initial = _checked(self._seen)
+        self._served = self._seen
 
     def credentials(self) -> grpc.ServerCredentials:
         """For `add_secure_port`; with a client CA, a client without its certificate is refused."""
@@ -58,6 +59,11 @@ class ServerCertificate:
             self._renewed,  # type: ignore[arg-type] # the stubs do not know of None
             require_client_authentication=self._client_ca_file is not None,
         )
+
+    def expire_timestamp(self) -> float:
+        """When the certificate that is served ends, in seconds since the epoch."""
+        served = _first("GIFTCARD_TLS_CERTIFICATE_FILE", self._served.certificate)
+        return served.not_valid_after_utc.timestamp()
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
         """What gRPC asks before each handshake, on a thread of its own; None is "as before".
@@ -76,7 +82,7 @@ class ServerCertificate:
                 logger.error(_KEPT, error)  # noqa: TRY400
                 self._seen = error
             return None
-        self._seen = material
+        self._seen = self._served = material
         logger.info("a new certificate is served from now on")
         return configuration
 

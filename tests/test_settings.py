@@ -43,6 +43,9 @@ REFUSED = [
     ({"GIFTCARD_TLS_CERTIFICATE_FILE": "c.pem"}, "must be set together"),
     ({"GIFTCARD_TLS_KEY_FILE": "k.pem"}, "must be set together"),
     ({"GIFTCARD_TLS_CLIENT_CA_FILE": "ca.pem"}, "needs GIFTCARD_TLS_CERTIFICATE_FILE"),
+    ({"GIFTCARD_ADMIN_ADDRESS": "localhost"}, "GIFTCARD_ADMIN_ADDRESS must be host:port"),
+    ({"GIFTCARD_ADMIN_ADDRESS": "127.0.0.1:50051"}, "another port than GIFTCARD_GRPC_ADDRESS"),
+    ({"GIFTCARD_ADMIN_ADDRESS": "[::1]:8080"}, "another port than GIFTCARD_HTTP_ADDRESS"),
     ({"GIFTCARD_REMEMBER_SECONDS": "6"}, "GIFTCARD_REMEMBER_SECONDS must be at most 5"),
 ]  # fmt: skip
 
@@ -56,6 +59,9 @@ ACCEPTED = [
     ({"GIFTCARD_DRAIN_DELAY_SECONDS": "0"}, Settings()),
     ({"GIFTCARD_QUEUE_LIMIT": "7"}, Settings(queue_limit=7)),
     ({"GIFTCARD_GRPC_ADDRESS": "unix:/run/g"}, Settings(grpc_address="unix:/run/g")),
+    ({"GIFTCARD_ADMIN_ADDRESS": ""}, Settings(admin_address="")),
+    ({"GIFTCARD_ADMIN_ADDRESS": "unix:/run/a"}, Settings(admin_address="unix:/run/a")),
+    ({"GIFTCARD_ADMIN_ADDRESS": "0.0.0.0:1"}, Settings(admin_address="0.0.0.0:1")),
     ({"GIFTCARD_GRPC_ADDRESS": "[::1]:1"}, Settings(grpc_address="[::1]:1")),
     (
         {"GIFTCARD_GRPC_ADDRESS": "0.0.0.0:1", "GIFTCARD_ALLOW_PLAINTEXT": "yes"},

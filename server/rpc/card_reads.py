@@ -14,12 +14,16 @@ from server.ledger.reader import CardQuery
 from server.rpc import fields, parse, render
 from server.rpc.bridge import Bridge
 from server.rpc.calls import Call, Rpc
-from server.rpc.outcomes import approved
+from server.rpc.outcomes import StoredRefusal, approved
 from server.rpc.pages import PageTokens
 from server.secrets import SecretKeys, new_id
 from server.storage import queries
 
 READ: Final = frozenset({"READ"})
+
+#: What tells that a card exists, whoever has its PIN.  A client that can only read shows balances
+#: to holders, and is not told.
+_NOT_FOR_HOLDERS: Final = frozenset({"PIN_REQUIRED", "PIN_INCORRECT", "PIN_LOCKED"})
 
 
 async def find_customer(bridge: Bridge, caller: c.Caller, name: str) -> Card:
@@ -64,7 +68,13 @@ class CardReads:
     async def _lookup(
         self, request: v1.LookupGiftCardRequest, call: Call
     ) -> v1.LookupGiftCardResponse:
-        card, checked = await self.find(request, call, pin_for_name=True)
+        try:
+            card, checked = await self.find(request, call, pin_for_name=True)
+        except (Rejected, StoredRefusal) as no:
+            reason = no.refusal.reason if isinstance(no, StoredRefusal) else no.reason
+            if call.principal.scopes == READ and reason in _NOT_FOR_HOLDERS:
+                raise Rejected("GIFT_CARD_NOT_FOUND") from None
+            raise
         shown = render.card_fields(checked) if checked else render.card_now(card, self._clock())
         return v1.LookupGiftCardResponse(gift_card=shown)
 

@@ -103,7 +103,8 @@ def test_it_refuses_to_start(tmp_path: Path, settings: dict[str, str], sentence:
 @pytest.mark.parametrize("mutual", [False, True], ids=["TLS", "mTLS"])
 def test_with_tls_the_shim_and_the_command_line_use_it_too(tmp_path: Path, mutual: bool) -> None:
     authority = Authority()
-    served = authority.issue().write(tmp_path, "server")
+    # The shim calls an address, and is told the name that the certificate has.
+    served = authority.issue(names=("localhost",)).write(tmp_path, "server")
     shown = authority.issue("shim").write(tmp_path, "shim")
     trusted = str(authority.write(tmp_path))
     settings = {
@@ -111,6 +112,7 @@ def test_with_tls_the_shim_and_the_command_line_use_it_too(tmp_path: Path, mutua
         "GIFTCARD_TLS_CERTIFICATE_FILE": str(served.certificate_file),
         "GIFTCARD_TLS_KEY_FILE": str(served.key_file),
         "GIFTCARD_HTTP_UPSTREAM_CA_FILE": trusted,
+        "GIFTCARD_HTTP_UPSTREAM_NAME": "localhost",
     }
     client = {"GIFTCARD_TOKEN": TOKEN, "GIFTCARD_CA_FILE": trusted}
     own = {"CERTIFICATE_FILE": str(shown.certificate_file), "KEY_FILE": str(shown.key_file)}
@@ -119,7 +121,7 @@ def test_with_tls_the_shim_and_the_command_line_use_it_too(tmp_path: Path, mutua
         settings |= {f"GIFTCARD_HTTP_UPSTREAM_{name}": path for name, path in own.items()}
         client |= {f"GIFTCARD_CLIENT_{name}": path for name, path in own.items()}
     with serving(tmp_path, settings) as service:
-        client["GIFTCARD_SERVER"] = service.address
+        client["GIFTCARD_SERVER"] = service.address.replace("127.0.0.1", "localhost")
         done = run(tmp_path, "card", "redeem", "12399", "5.00", settings=client)
         assert done.returncode == 0, done.stderr
         plain = run(tmp_path, "card", "show", "12399", "--plaintext", settings=client)

@@ -9,8 +9,8 @@ import pytest
 from giftcard.v1 import LookupTransactionResponse, RedeemGiftCardResponse
 from giftcard_client import GiftcardClient, GiftcardError, OutcomeUnknown, RetryPolicy, reasons
 
-from tests.client.relay import Relay
 from tests.client.till import BRIEF, INITIAL, balance, client, issue, redeem, state
+from tests.fault_proxy import FaultProxy
 from tests.faults.checks import check_books
 from tests.faults.conftest import MakeServer
 from tests.faults.planted import TRIGGER
@@ -24,19 +24,20 @@ State = LookupTransactionResponse.State
 async def test_an_answer_cut_off_is_asked_for_again(server: GrpcServer) -> None:
     """Cut at every tenth byte: the id is the client's own, and the money moves once."""
     replays = 0
-    async with client(server.address) as direct, Relay(server.address) as relay:
-        card = await issue(direct)
-        async with client(relay.address) as cut_off:
-            await balance(cut_off, card)
-            for count in range(0, 400, 10):
-                relay.cut_after(count)
-                request = redeem(card)
-                answer = await cut_off.gift_cards.RedeemGiftCard(request)
-                assert answer.transaction.request_id == request.request_id != ""
-                assert answer.gift_card.balance.minor_units == INITIAL - 1 - count // 10
-                replays += answer.replayed
-        assert await balance(direct, card) == INITIAL - 40
-    assert relay.cuts > 20
+    with FaultProxy(server.address) as proxy:
+        async with client(server.address) as direct:
+            card = await issue(direct)
+            async with client(proxy.address) as cut_off:
+                await balance(cut_off, card)
+                for count in range(0, 400, 10):
+                    proxy.cut_after(count)
+                    request = redeem(card)
+                    answer = await cut_off.gift_cards.RedeemGiftCard(request)
+                    assert answer.transaction.request_id == request.request_id != ""
+                    assert answer.gift_card.balance.minor_units == INITIAL - 1 - count // 10
+                    replays += answer.replayed
+            assert await balance(direct, card) == INITIAL - 40
+    assert proxy.cuts > 20
     assert replays, "no answer was lost after its commit"
 
 
@@ -44,27 +45,28 @@ async def test_carried_out_and_no_answer_ever(server: GrpcServer) -> None:
     """Three redemptions of which nothing is heard; one is asked about, one repeated, one undone."""
     ways: dict[By, bool] = {"lookup": True, "retry": True, "reversal": False}
     once = RetryPolicy(patience_seconds=3, try_seconds=3)
-    async with client(server.address) as direct, Relay(server.address) as relay:
-        card = await issue(direct)
-        async with client(relay.address, once) as cut_off:
-            await balance(cut_off, card)
-            relay.swallow()
-            unknown = await asyncio.gather(*(_not_answered(cut_off, card) for _ in ways))
-            assert await balance(direct, card) == INITIAL - len(ways)
-            for error, (by, applied) in zip(unknown, ways.items(), strict=True):
-                relay.swallow()
-                # Still cut off: it stays unknown, and is told so of the same request.
-                with pytest.raises(OutcomeUnknown) as still:
-                    await cut_off.resolve_unknown(error, by=by, patience_seconds=0.3)
-                assert still.value.request_id == error.request_id
-                relay.heal()
-                outcome = await cut_off.resolve_unknown(still.value, by=by)
-                assert outcome.applied == applied
-                assert outcome.found.transaction.request_id == error.request_id
-                # Asked again by the id alone, as after a restart: the same.
-                again = await direct.resolve_unknown(error.request_id)
-                assert again.applied == applied
-        assert await balance(direct, card) == INITIAL - 2
+    with FaultProxy(server.address) as proxy:
+        async with client(server.address) as direct:
+            card = await issue(direct)
+            async with client(proxy.address, once) as cut_off:
+                await balance(cut_off, card)
+                proxy.black_hole("answers")
+                unknown = await asyncio.gather(*(_not_answered(cut_off, card) for _ in ways))
+                assert await balance(direct, card) == INITIAL - len(ways)
+                for error, (by, applied) in zip(unknown, ways.items(), strict=True):
+                    proxy.black_hole("answers")
+                    # Still cut off: it stays unknown, and is told so of the same request.
+                    with pytest.raises(OutcomeUnknown) as still:
+                        await cut_off.resolve_unknown(error, by=by, patience_seconds=0.3)
+                    assert still.value.request_id == error.request_id
+                    proxy.heal()
+                    outcome = await cut_off.resolve_unknown(still.value, by=by)
+                    assert outcome.applied == applied
+                    assert outcome.found.transaction.request_id == error.request_id
+                    # Asked again by the id alone, as after a restart: the same.
+                    again = await direct.resolve_unknown(error.request_id)
+                    assert again.applied == applied
+            assert await balance(direct, card) == INITIAL - 2
 
 
 async def _not_answered(cut_off: GiftcardClient, card: str) -> GiftcardError:
@@ -107,19 +109,24 @@ async def test_never_arrived(
 
 async def test_an_earlier_try_is_not_forgotten(server: GrpcServer) -> None:
     """The last try surely did nothing, for nobody was there; the first one may have."""
-    async with client(server.address) as direct:
-        card = await issue(direct)
-        async with Relay(server.address) as relay, client(relay.address, BRIEF) as lost:
+    once_and_again = RetryPolicy(patience_seconds=3, try_seconds=3)
+    with FaultProxy(server.address) as proxy:
+        async with (
+            client(server.address) as direct,
+            client(proxy.address, once_and_again) as lost,
+        ):
+            card = await issue(direct)
             await balance(lost, card)
-            relay.swallow()
+            proxy.black_hole("answers")
             paying = asyncio.ensure_future(lost.gift_cards.RedeemGiftCard(redeem(card)))
-            await relay.asked.wait()
-            await relay.close()
+            while await balance(direct, card) == INITIAL:
+                assert not paying.done()
+            proxy.refuse()
             with pytest.raises(OutcomeUnknown) as unknown:
                 await paying
-        assert "failed to connect" in str(unknown.value.__cause__)
-        outcome = await direct.resolve_unknown(unknown.value)
-        assert await balance(direct, card) == INITIAL - outcome.applied
+            assert "failed to connect" in str(unknown.value.__cause__)
+            assert (await direct.resolve_unknown(unknown.value)).applied
+            assert await balance(direct, card) == INITIAL - 1
 
 
 async def test_a_dead_server_is_not_an_unknown_outcome(server: GrpcServer) -> None:

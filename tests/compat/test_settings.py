@@ -9,6 +9,8 @@ REFUSED: list[tuple[dict[str, str], str]] = [
     ({"GIFTCARD_RETAIL7_PATHS": "/"}, "GIFTCARD_RETAIL7_PATHS is not a setting"),
     ({"GIFTCARD_EXCHANGE_FILE": "x"}, "GIFTCARD_EXCHANGE_FILE is not a setting"),
     ({"GIFTCARD_HTTP_ADDRESS": "localhost"}, "GIFTCARD_HTTP_ADDRESS must be host:port"),
+    ({"GIFTCARD_HTTP_ADMIN_ADDRESS": "localhost"}, "GIFTCARD_HTTP_ADMIN_ADDRESS must be host:port"),
+    ({"GIFTCARD_HTTP_ADMIN_ADDRESS": "[::1]:8080"}, "another port than GIFTCARD_HTTP_ADDRESS"),
     ({"GIFTCARD_HTTP_ADDRESS": "0.0.0.0:80"}, "is not loopback, and this port has no TLS"),
     ({"GIFTCARD_HTTP_ADDRESS": "0.0.0.0:80", "GIFTCARD_DEMO": "1"}, "must be a loopback address"),
     ({"GIFTCARD_GRPC_ADDRESS": "service:50051"}, "is not on this machine, so it is called by TLS"),

@@ -188,6 +188,9 @@ class Edge(Caller):
             "GIFTCARD_KEY_FILE": str(keys_in(self.directory)),
             "GIFTCARD_GRPC_ADDRESS": "127.0.0.1:0",
             "GIFTCARD_HTTP_ADDRESS": "127.0.0.1:0",
+            # Invented requests name what is not there more often than any client may.
+            "GIFTCARD_LOOKUP_MISSES_PER_CLIENT_MAX": "1000000000",
+            "GIFTCARD_LOOKUP_MISSES_MAX": "1000000000",
             "GIFTCARD_ADMIN_ADDRESS": "",
             "GIFTCARD_HTTP_ADMIN_ADDRESS": "",
             "GIFTCARD_EDGE_PORT": "0",

@@ -94,7 +94,7 @@ def test_every_answer_is_described(
 
 @pytest.mark.slow
 def test_many_answers_are_described(edge: Edge, proof: Proof) -> None:
-    cases = proof.cases(push=25, release=600)
+    cases = proof.cases(push=12, release=600)
     heard: Counter[str] = Counter()
     for operation in OPERATIONS.values():
         heard += _run(edge, _known(_live(edge)), operation, cases, proof.seed)

@@ -146,19 +146,19 @@ def test_a_wrong_row_is_named(kept: Database, name: str) -> None:
 
 #: What verify cannot judge: hashes and ciphertexts without the keys (of a PIN it knows whether
 #: there is one), wrong PINs, and what is counted after a transaction was sealed.
-_NOT_JUDGED: Final = frozenset({
+NOT_JUDGED: Final = frozenset({
     "card.pin_tries",
     "code.code_hash", "code.ciphertext", "code.key_version",
     "ledger_transaction.replays",
 })  # fmt: skip
-_LEDGER: Final = (
+LEDGER: Final = (
     "card", "code", "account", "hold", "hold_line", "ledger_transaction", "entry", "posting",
     "ledger_commit", "feed_head",
 )  # fmt: skip
 #: (table, column, which row): of what has a life, one at its beginning and one at its end.
 _VALUES: Final = [
     (table, column.name, place)
-    for table in _LEDGER
+    for table in LEDGER
     for column in schema.metadata.tables[table].columns
     for place in (("first", "last") if table in ("account", "hold", "hold_line") else ("first",))
 ]
@@ -187,7 +187,7 @@ def test_every_column_is_judged(
         f' (SELECT {", ".join(keys)} FROM "{table_name}" ORDER BY {order} LIMIT 1)'
     )
     with _corrupted(kept_on_sqlite, change) as books:
-        assert verify_snapshot(books).ok == (f"{table_name}.{name}" in _NOT_JUDGED)
+        assert verify_snapshot(books).ok == (f"{table_name}.{name}" in NOT_JUDGED)
 
 
 def test_it_stops_when_too_much_is_wrong(kept: Database) -> None:

@@ -120,6 +120,7 @@ def test_a_file_that_is_gone_is_not_ready(tmp_path: Path) -> None:
         assert get(admin, "/readyz").status == 200
         path.rename(tmp_path / "moved.db")
         assert "database" in wait_for(admin, "/readyz", 503)
+        assert Scrape(admin).value("giftcard_ready_check", check="database") == 0
 
 
 def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:

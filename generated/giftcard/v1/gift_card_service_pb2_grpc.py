@@ -48,9 +48,9 @@ class GiftCardServiceStub:
 
     Besides the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING,
     INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each
-    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT and PIN_LOCKED; each that
-    writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED,
-    REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
+    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED and
+    LOOKUP_BUDGET_EXHAUSTED; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
     """
@@ -225,9 +225,9 @@ class GiftCardServiceServicer:
 
     Besides the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING,
     INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each
-    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT and PIN_LOCKED; each that
-    writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED,
-    REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
+    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED and
+    LOOKUP_BUDGET_EXHAUSTED; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
     """
@@ -287,6 +287,8 @@ class GiftCardServiceServicer:
 
         From any state, changes nothing but the count of wrong PINs. Needs the scope READ. Idempotent
         because it only reads. Fails with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED.
+        A client with no other scope than READ, which shows balances to whoever types a code, is told
+        GIFT_CARD_NOT_FOUND for all four: nobody learns there that a code exists without its PIN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -731,9 +733,9 @@ class GiftCardService:
 
     Besides the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING,
     INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each
-    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT and PIN_LOCKED; each that
-    writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED,
-    REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
+    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED and
+    LOOKUP_BUDGET_EXHAUSTED; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
     """

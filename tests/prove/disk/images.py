@@ -15,7 +15,7 @@ from typing import Final
 import pysqlite3
 
 from tests.prove.disk.story import Told
-from tests.prove.disk.system_calls import SYNCS, Call, read_calls
+from tests.prove.disk.system_calls import BEGIN, SYNCS, Call, read_calls
 
 _SECTOR_BYTES: Final = 512
 #: SQLite's index of its log lies in memory that a power failure takes.
@@ -35,11 +35,19 @@ _SUMS: Final = """
 class _File:
     synced: bytearray = field(default_factory=bytearray)
     later: list[Call] = field(default_factory=list)
+    #: Thread -> how many of the later calls its sync covers.
+    covered: dict[str, int] = field(default_factory=dict)
 
-    def sync(self) -> None:
-        for call in self.later:
+    def begin_sync(self, thread: str) -> None:
+        self.covered[thread] = len(self.later)
+
+    def end_sync(self, thread: str) -> None:
+        count = self.covered.pop(thread)
+        for call in self.later[:count]:
             _apply(self.synced, call)
-        self.later = []
+        del self.later[:count]
+        for other in self.covered:
+            self.covered[other] = max(0, self.covered[other] - count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,9 @@ def _happen(files: dict[str, _File], told: list[Told], call: Call) -> None:
     elif call.name == "unlink":
         files.pop(name, None)
     elif call.name in SYNCS:
-        files.setdefault(name, _File()).sync()
+        files.setdefault(name, _File()).end_sync(call.thread)
+    elif call.name == BEGIN:
+        files.setdefault(name, _File()).begin_sync(call.thread)
     elif call.name in ("pwrite64", "ftruncate"):
         files.setdefault(name, _File()).later.append(call)
 

@@ -37,7 +37,7 @@ from tests.operations import (
 CELL: Final = 7
 MERCHANT_ID: Final = "merchant"
 _CARDS: Final = 6
-_VALUE: Final = 10_000
+_VALUE: Final = 1_000_000
 
 Story = list[list[Request]]
 

@@ -56,7 +56,11 @@ def _examine(
         running = []
         for number in range(-(-wanted // _IMAGES_OF_ONE_STORY)):
             name = f"power-{synchronous}-{number}"
-            recording = record(stage, name, seed=seed + number, synchronous=synchronous)
+            # Every other story has its log copied by a thread beside the writer.
+            recording = record(
+                stage, name, seed=seed + number, synchronous=synchronous,
+                checkpointer=bool(number % 2),
+            )  # fmt: skip
             count = min(_IMAGES_OF_ONE_STORY, wanted - number * _IMAGES_OF_ONE_STORY)
             running.append(pool.submit(examine, recording, count, closer, memory / name))
         for done in running:

@@ -18,9 +18,11 @@ from typing import Any, Final, TextIO
 
 from sqlalchemy import event, select
 
+from server.ledger import engine
 from server.ledger.engine import Batch, Ledger, Outcome
+from server.storage import checkpoint, schema
 from server.storage import database as storage
-from server.storage import schema
+from server.storage.checkpoint import Checkpointer
 from server.storage.database import Database
 from server.verify import verify
 from tests.operations import Request
@@ -42,8 +44,9 @@ class Job:
 
     `synchronous` and `checkpoint_pages` go to SQLite in place of the product's own: the controls
     need the former, and nothing but a story of 64 MiB would reach a checkpoint without the latter.
-    `trace` is what must be traced before the story begins: "", "self" or "backend".  `hasty`
-    answers before the commit: what the suites must find.
+    `trace` is what must be traced before the story begins: "", "self" or "backend".
+    `checkpointer` copies the log beside the writer, as the server has it done.  `plant` is a bug
+    that the suites must find.
     """
 
     do: str
@@ -58,7 +61,8 @@ class Job:
     trace: str = ""
     process: str = ""
     tries_max: int = _TRIES_MAX
-    hasty: bool = False
+    checkpointer: bool = False
+    plant: str = ""
 
 
 @dataclass(slots=True)
@@ -102,11 +106,15 @@ def _live(job: Job) -> int:
         elif job.trace == "backend":
             _trace_backend(database, Path(job.process))
         shop = Shop(database)
+        checkpointer = Checkpointer(database)
+        if job.checkpointer:
+            checkpointer.start()
         for batch in story(job.seed, job.batches, job.width):
             status = _carry_out(shop, batch, said, job.tries_max)
             if status:
-                # As the server does: no clean close, which would write.
+                # Nothing is closed, since that would write.
                 os._exit(status)
+        checkpointer.close()
         shop.close()
     return 0
 
@@ -137,6 +145,17 @@ def _answer_before_commit() -> None:
         return complete(self, batch)
 
     Ledger.complete = complete_later  # type: ignore[method-assign]
+
+
+def _deny_what_is_unknown() -> None:
+    """The bug: whoever got no word from COMMIT says that nothing was done."""
+    engine.OUTCOME_UNKNOWN = engine.UNAVAILABLE  # type: ignore[misc]
+
+
+_PLANTS: Final[dict[str, Callable[[], None]]] = {
+    "answer before commit": _answer_before_commit,
+    "deny what is unknown": _deny_what_is_unknown,
+}
 
 
 def _wait_for_tracer(process_id: int) -> None:
@@ -224,6 +243,11 @@ _DO: Final[dict[str, Callable[[Job], int]]] = {
 }  # fmt: skip
 
 
+def _set(module: Any, name: str, value: Any) -> None:
+    assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+    setattr(module, name, value)
+
+
 def _fork(job: Job) -> int:
     process_id = os.fork()
     if process_id:
@@ -232,8 +256,10 @@ def _fork(job: Job) -> int:
     try:
         storage._WRITER_PRAGMAS["synchronous"] = job.synchronous
         storage._WRITER_PRAGMAS["wal_autocheckpoint"] = job.checkpoint_pages
-        if job.hasty:
-            _answer_before_commit()
+        _set(checkpoint, "_PAGES", job.checkpoint_pages // 2)
+        _set(checkpoint, "_LOOK_SECONDS", 0.002)
+        if job.plant:
+            _PLANTS[job.plant]()
         status = _DO[job.do](job)
     except BaseException as error:  # noqa: BLE001 - the fork must not go on as its parent
         import traceback
