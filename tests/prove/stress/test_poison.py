@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 from giftcard import v1
 from sqlalchemy import event
 
+from server.storage import statements
+from server.storage.database import driver_cursor
 from tests.faults.checks import check_books
 from tests.prove.proof import Proof
 from tests.rpc.edge_stage import Heard, Stage, running, unique, usd
@@ -106,21 +109,26 @@ def _breaking(stage: Stage, number: int) -> Iterator[list[str]]:
     engines = (stage.thread.database.writer, stage.thread.database.reader)
     lock, broke, count = threading.Lock(), list[str](), 0
 
-    def before(connection: Any, cursor: Any, statement: str, *_: object) -> None:
+    def one_more(*_: object) -> None:
         nonlocal count
         with lock:
             count += 1
             if count == number:
-                broke.append(statement)
+                broke.append("this one")
                 raise RuntimeError(SECRET)
 
+    def own_cursor(connection: Any) -> Any:
+        one_more()
+        return driver_cursor(connection)
+
     for engine in engines:
-        event.listen(engine, "before_cursor_execute", before)
+        event.listen(engine, "before_cursor_execute", one_more)
     try:
-        yield broke
+        with patch.object(statements, "driver_cursor", own_cursor):
+            yield broke
     finally:
         for engine in engines:
-            event.remove(engine, "before_cursor_execute", before)
+            event.remove(engine, "before_cursor_execute", one_more)
 
 
 @pytest.mark.parametrize("place", ["card", "decide", "read"])
@@ -136,8 +144,8 @@ def test_a_handler_that_is_cancelled_from_within(
     with running(f"sqlite:///{tmp_path / 'giftcard.db'}", tmp_path) as stage:
         card = stage.issue(100).name
         request = ASK[ask](card, "")
-        with monkeypatch.context() as patch:
-            patch.setattr(stage.thread.server._bridge, place, cancelled)
+        with monkeypatch.context() as patching:
+            patching.setattr(stage.thread.server._bridge, place, cancelled)
             began = time.monotonic()
             heard = stage.call(request, timeout=_TIMEOUT_SECONDS)
             assert time.monotonic() - began < _TIMEOUT_SECONDS / 2, "it waited for the deadline"

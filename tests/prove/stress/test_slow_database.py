@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from giftcard import v1
 from sqlalchemy.engine import make_url
 
 from tests.fault_proxy import FaultProxy
@@ -45,7 +46,7 @@ async def test_an_answer_or_a_refusal_in_time(
             # Whatever a caller was told, the same request tells in the end; it happens once.
             gate = asyncio.Semaphore(_CALLERS)
 
-            async def resolve(request: c.v1.RedeemGiftCardRequest) -> bool:
+            async def resolve(request: v1.RedeemGiftCardRequest) -> bool:
                 async with gate:
                     return (await client.settle("RedeemGiftCard", request)).ok
 
@@ -67,10 +68,10 @@ async def test_an_answer_or_a_refusal_in_time(
 
 async def _ask(
     client: Client, cards: list[str], each: int
-) -> list[tuple[c.v1.RedeemGiftCardRequest, float, Said]]:
+) -> list[tuple[v1.RedeemGiftCardRequest, float, Said]]:
     """Every card pays a few times at once; how long each caller waited, and for what."""
 
-    async def one(card: str) -> tuple[c.v1.RedeemGiftCardRequest, float, Said]:
+    async def one(card: str) -> tuple[v1.RedeemGiftCardRequest, float, Said]:
         request = c.redeem(card, 1)
         began = time.monotonic()
         said = await client.call("RedeemGiftCard", request, timeout_seconds=_DEADLINE_SECONDS)
