@@ -14,7 +14,8 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve edge test check fix generate lock bench prove clean
+.PHONY: help serve edge test check fix generate lock bench prove clean \
+  sdk-typescript sdk-go sdk-java sdk-python
 
 # Colours only for a terminal.
 ifneq ($(MAKE_TERMOUT),)
@@ -27,7 +28,7 @@ say = @printf '%s\n' '$(CYAN)$(BOLD)»$(PLAIN) $(1)'
 
 help: ## List the commands
 	@printf '\n  %s\n\n' '$(BOLD)Gift card platform$(PLAIN)'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  $(CYAN)make %-9s$(PLAIN) %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  $(CYAN)make %-14s$(PLAIN) %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n  ARGS goes to test, bench and prove:  make test ARGS="-k redeem -x"\n\n'
 
 serve: $(READY) ## Run the service on SQLite with demo data, until Ctrl-C
@@ -59,6 +60,18 @@ fix: $(READY) ## Format the code and mend what ruff can
 generate: $(READY) ## Write generated/ from proto/
 	@$(BIN)/python -m proto.generate
 
+sdk-typescript: tests/sdk/typescript/gen/.made ## Generate the TypeScript client (needs Node, npm)
+	@echo 'tests/sdk/typescript/gen is up to date.'
+
+sdk-go: tests/sdk/go/gen/.made ## Generate the Go client (needs Go)
+	@echo 'tests/sdk/go/gen is up to date.'
+
+sdk-java: tests/sdk/java/gen/.made ## Generate the Java client (needs JDK, Maven)
+	@echo 'tests/sdk/java/gen is up to date.'
+
+sdk-python: $(READY) ## Build the Python client as a wheel, into dist/
+	@cd generated && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d ../dist
+
 bench: $(READY) ## Measure speed against its yardsticks; table and var/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
@@ -69,7 +82,24 @@ prove: $(READY) ## Run the long suites; table, var/prove.json and PROOF.md (ARGS
 clean: ## Remove what make made; var/, where data lies, stays
 	rm -rf .venv .tools build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 	  .import_linter_cache
+	rm -rf $(foreach made,build gen generators node_modules target,tests/sdk/*/$(made))
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- clients in other languages: tests/sdk/*/buf.gen.yaml on generated/giftcard.binpb ------------
+
+tests/sdk/%/gen/.made: generated/giftcard.binpb tests/sdk/%/buf.gen.yaml | $(READY)
+	@cd tests/sdk/$* && $(CURDIR)/$(BIN)/buf generate && touch gen/.made
+
+# The generators, in exact versions: of npm, of Go, of Maven.
+tests/sdk/typescript/gen/.made: tests/sdk/typescript/node_modules/.made
+tests/sdk/go/gen/.made: tests/sdk/go/go.mod
+tests/sdk/java/gen/.made: tests/sdk/java/generators/.made
+
+tests/sdk/typescript/node_modules/.made: tests/sdk/typescript/package-lock.json
+	@cd tests/sdk/typescript && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.made
+
+tests/sdk/java/generators/.made: tests/sdk/java/pom.xml
+	@cd tests/sdk/java && mvn -q initialize && chmod +x generators/* && touch generators/.made
 
 # --- set-up --------------------------------------------------------------------------------------
 

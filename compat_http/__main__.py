@@ -7,6 +7,7 @@ ends.
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -115,10 +116,6 @@ async def run(settings: Settings, *, supervised: bool) -> int:
         loop.add_signal_handler(number, stop)
     if supervised:
         _watch_supervisor(loop, stop)
-    host = settings.http_address.rpartition(":")[0]
-    print(f"{READY}{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - the ready line
-    sender.start()
-    readiness.start()
     if admin is not None:
         admin.start(
             alive=readiness.not_alive,
@@ -126,6 +123,10 @@ async def run(settings: Settings, *, supervised: bool) -> int:
             metrics=exposition(metrics.registry),
         )
         logger.info("the admin address is served", extra={"address": admin.address})
+    host = settings.http_address.rpartition(":")[0]
+    print(f"{READY}{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201 - the ready line
+    sender.start()
+    readiness.start()
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -150,9 +151,12 @@ def _admin_server(settings: Settings) -> AdminServer | None:
         ) from error
 
 
-def _waiting(url: str) -> tuple[int, float]:
-    """How many reversals wait, and for how many seconds the oldest does."""
-    count, oldest_time = reading.waiting(url)
+def _waiting(url: str) -> tuple[float, float]:
+    """How many reversals wait, and for how many seconds the oldest does; NaN while nobody knows."""
+    try:
+        count, oldest_time = reading.waiting(url)
+    except StoreError:
+        return math.nan, math.nan
     return count, max(0.0, time.time() - oldest_time / 1e6) if count else 0.0
 
 

@@ -30,6 +30,7 @@ from compat_http.metrics import Metrics, Timed
 from compat_http.records import Exchange, Store
 from compat_http.redaction import Redaction, declared_members, secrets_of
 from compat_http.settings import Settings
+from compat_http.tls import upstream_credentials
 from compat_http.upstream import TransportError, Upstream
 
 logger = logging.getLogger("giftcard.shim")
@@ -51,6 +52,8 @@ class Shim:
         self._upstream = Upstream(
             settings.grpc_address,
             connections=settings.http_connections,
+            credentials=upstream_credentials(settings),
+            name=settings.http_upstream_name,
             metrics=self.metrics,
             tracer=tracer,
         )

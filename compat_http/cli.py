@@ -196,6 +196,33 @@ def list_reversals(database: Database = _DEFAULT_DATABASE, as_json: Json = False
 
 
 @app.command(
+    "forget-reversal",
+    help="Give up a reversal that can never be sent.\n\n"
+    "Its caller's credential was revoked, so it would be refused for ever. Undo the call by hand"
+    " first, and stop the shim.\n\n[bold]Example[/bold]\n\n\b\n"
+    "  giftcard log forget-reversal retail7/1001/1001/REDEEM/GC10",
+)
+def forget_reversal(
+    request_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The derived id, from giftcard log reversals.", show_default=False
+        ),
+    ],
+    database: Database = _DEFAULT_DATABASE,
+) -> None:
+    from compat_http.store import StoreError, forget_reversals
+
+    try:
+        count = forget_reversals(database, request_id)
+    except StoreError as error:
+        _fail(str(error), UNUSABLE)
+    if not count:
+        _fail(f"No reversal of {_printable(request_id)} waits.", REFUSED)
+    typer.echo("Forgotten. It will not be sent.")
+
+
+@app.command(
     "create-key",
     help="Write a key for the queue of reversals to a file that only you can read.\n\n"
     "It protects the credentials of callers whose reversals wait. An existing file is never"

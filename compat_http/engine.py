@@ -44,11 +44,11 @@ _UNKNOWN_REASONS: Final = frozenset({"OUTCOME_UNKNOWN", "INTERNAL"})
 _RETRIED_REASONS: Final = frozenset({"UNAVAILABLE", "DEADLINE_TOO_SHORT"})
 #: Nothing was done this time, which says nothing of an earlier attempt under the same id: the
 #: request was turned away before anybody looked the id up.
-_UNSETTLING_REASONS: Final = (
-    _UNKNOWN_REASONS
-    | _RETRIED_REASONS
-    | frozenset({"OVERLOADED", "UNAUTHENTICATED", "SCOPE_MISSING", "LOCATION_FORBIDDEN"})
-)
+_TURNED_AWAY_REASONS: Final = frozenset({
+    "OVERLOADED", "LOOKUP_BUDGET_EXHAUSTED", "UNAUTHENTICATED", "SCOPE_MISSING",
+    "LOCATION_FORBIDDEN",
+})  # fmt: skip
+_UNSETTLING_REASONS: Final = _UNKNOWN_REASONS | _RETRIED_REASONS | _TURNED_AWAY_REASONS
 
 
 class Call:
@@ -142,7 +142,7 @@ class Engine:
         status, text = dialect.reasons[reason]
         reply = dialect.refuse(request, Refusal(reason, status, text), dialect.config)
         more: tuple[tuple[str, str], ...] = ()
-        if status == 503:
+        if status in (429, 503):
             more = (("retry-after", str(refused.retry_after_seconds or 1)),)
         elif status == 401 and dialect.challenge:
             more = (("www-authenticate", dialect.challenge),)

@@ -136,7 +136,7 @@ class Metrics:
         self._ready.set(every)
 
     def watch_store(
-        self, waiting: Callable[[], tuple[int, float]], dropped: Callable[[], int]
+        self, waiting: Callable[[], tuple[float, float]], dropped: Callable[[], int]
     ) -> None:
         """Asked at every scrape: how many reversals wait and how many seconds the oldest has, and
         how many exchanges were not logged."""
@@ -145,7 +145,7 @@ class Metrics:
 
 class _Store(Collector):
     def __init__(
-        self, waiting: Callable[[], tuple[int, float]], dropped: Callable[[], int]
+        self, waiting: Callable[[], tuple[float, float]], dropped: Callable[[], int]
     ) -> None:
         self._waiting = waiting
         self._dropped = dropped

@@ -183,6 +183,18 @@ class Settings:
     http_connections: int = 1
     """Connections to the service.  Give each of its workers a few."""
 
+    http_upstream_ca_file: str = ""
+    """PEM: the authorities of the service's certificate.  Set: the service is called by TLS."""
+
+    http_upstream_certificate_file: str = ""
+    """PEM: the certificate that the shim shows to a service that wants one (mTLS)."""
+
+    http_upstream_key_file: str = ""
+    """PEM: its private key, without a password."""
+
+    http_upstream_name: str = ""
+    """The name in the service's certificate, where it is not the host of its address."""
+
     http_attempt_milliseconds: int = 3000
     """How long one attempt may take before the next is made, within a dialect's budget."""
 
@@ -295,10 +307,32 @@ def _check(settings: Settings) -> None:
             "GIFTCARD_HTTP_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
             " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
         )
+    _check_upstream(settings)
     _check_admin_address(settings)
     _check_retail7(settings.retail7)
     _check_resico(settings.resico)
     _check_iwarehouse(settings.iwarehouse)
+
+
+def _check_upstream(settings: Settings) -> None:
+    certificate, key = settings.http_upstream_certificate_file, settings.http_upstream_key_file
+    if bool(certificate) != bool(key):
+        raise SettingsError(
+            "GIFTCARD_HTTP_UPSTREAM_CERTIFICATE_FILE and GIFTCARD_HTTP_UPSTREAM_KEY_FILE must be"
+            " set together."
+        )
+    if (certificate or settings.http_upstream_name) and not settings.http_upstream_ca_file:
+        raise SettingsError(
+            "GIFTCARD_HTTP_UPSTREAM_CA_FILE must be set with the other GIFTCARD_HTTP_UPSTREAM_"
+            " settings."
+        )
+    local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
+    if not (local or settings.http_upstream_ca_file or settings.allow_plaintext):
+        raise SettingsError(
+            "The service at GIFTCARD_GRPC_ADDRESS is not on this machine, so it is called by TLS:"
+            " set GIFTCARD_HTTP_UPSTREAM_CA_FILE, or GIFTCARD_ALLOW_PLAINTEXT=1 where the way to it"
+            " is private."
+        )
 
 
 def _check_admin_address(settings: Settings) -> None:
@@ -366,6 +400,8 @@ def _check_iwarehouse(iwarehouse: IwarehouseSettings) -> None:
 
 def is_loopback(name: str, address: str) -> bool:
     """Raises SettingsError where it is no host:port."""
+    if address.startswith("unix:"):
+        return True
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdigit():
         raise SettingsError(f"{name} must be host:port.")

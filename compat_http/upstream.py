@@ -96,13 +96,17 @@ class Upstream:
         address: str,
         *,
         connections: int = 1,
+        credentials: grpc.ChannelCredentials | None = None,
+        name: str = "",
         metrics: Metrics | None = None,
         tracer: Tracer | None = None,
     ) -> None:
+        """With `credentials` by TLS; `name` is then the name in the service's certificate, where
+        that is not the host of the address."""
         self._metrics = metrics or Metrics()
         self._counted: dict[str, Timed] = {}
         self._tracer = tracer
-        options = (
+        options: tuple[tuple[str, Any], ...] = (
             ("grpc.use_local_subchannel_pool", 1),
             # Retries are the engine's, which knows what they mean.
             ("grpc.enable_retries", 0),
@@ -110,8 +114,13 @@ class Upstream:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
         )
+        if name:
+            options = (*options, ("grpc.ssl_target_name_override", name))
         self._channels = [
-            grpc.aio.insecure_channel(address, options=options) for _ in range(connections)
+            grpc.aio.insecure_channel(address, options=options)
+            if credentials is None
+            else grpc.aio.secure_channel(address, credentials, options=options)
+            for _ in range(connections)
         ]
         self._next = cycle([
             {

@@ -42,9 +42,9 @@ _SWITCH_SECONDS = 0.005
 #: same calls in flight again and again.
 _COLLECT_AFTER = 100_000
 
-#: After the signal calls are still taken for so long: gRPC cuts off what has arrived and was not
-#: yet handed to us, so whoever called just before the signal would get a bare CANCELLED.  Many
-#: turns of the loop rather than one long one, so that they remain when the machine stalls.
+#: After the signal calls are still taken for so long at least: gRPC cuts off what has arrived and
+#: was not yet handed to us, so whoever called just before the signal would get a bare CANCELLED.
+#: Many turns of the loop rather than one long one, so that they remain when the machine stalls.
 _LINGER_TURNS = 25
 _LINGER_TURN_SECONDS = 0.01
 
@@ -113,8 +113,8 @@ async def run(settings: Settings, *, supervised: bool = False, shim: Shim | None
         else:
             print(ready_line(address), flush=True)  # noqa: T201 - the ready line
             status = await server.wait()
-        for _ in range(0 if status else _LINGER_TURNS):
-            await asyncio.sleep(_LINGER_TURN_SECONDS)
+        if not status:
+            await _linger(settings.drain_delay_seconds)
     finally:
         finished = await server.stop()
         if not finished:
@@ -122,6 +122,13 @@ async def run(settings: Settings, *, supervised: bool = False, shim: Shim | None
         if admin is not None:
             await asyncio.to_thread(admin.stop)
     return status
+
+
+async def _linger(delay_seconds: int) -> None:
+    """Takes calls until those who watch our health have gone elsewhere."""
+    turns = max(_LINGER_TURNS, round(delay_seconds / _LINGER_TURN_SECONDS))
+    for _ in range(turns):
+        await asyncio.sleep(_LINGER_TURN_SECONDS)
 
 
 def admin_server(settings: Settings) -> AdminServer | None:
@@ -181,7 +188,9 @@ def main(
     log.configure()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
-    shim = Shim(environment) if environment is not None and settings.http_address else None
+    shim = None
+    if environment is not None and settings.http_address:
+        shim = Shim(environment, settings)
     return asyncio.run(run(settings, supervised=supervised, shim=shim))
 
 

@@ -27,6 +27,7 @@ from server.rpc import (
 )
 from server.rpc.access_log import AccessLog
 from server.rpc.bridge import Bridge
+from server.rpc.budget import LookupBudget
 from server.rpc.calls import Edge, Rpc, UnknownMethods
 from server.rpc.identity import Directory
 from server.secrets import (
@@ -43,6 +44,7 @@ from server.storage.database import Database
 from server.storage.directory import Principal
 from server.telemetry.metrics import Metrics
 from server.telemetry.tracing import BatchSpans
+from server.tls import ServerCertificate
 
 logger = logging.getLogger("giftcard")
 
@@ -118,6 +120,13 @@ class Server:
         self.settings = settings
         self.metrics = Metrics()
         self.port = 0
+        self._certificate = ServerCertificate(settings) if settings.tls else None
+        if self._certificate is not None:
+            self.metrics.gauge(
+                "giftcard_certificate_expiry_timestamp_seconds",
+                "When the certificate that is served ends.",
+                self._certificate.expire_timestamp,
+            )
         self._database = database
         self._stopping = asyncio.Event()
         self._fatal = False
@@ -162,6 +171,7 @@ class Server:
             self._access_log,
             clock=now,
             request_bytes_max=settings.request_bytes_max,
+            budget=LookupBudget(settings),
             metrics=self.metrics,
             tracer=tracer,
         )
@@ -208,7 +218,11 @@ class Server:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._grpc)
         self._grpc.add_generic_rpc_handlers((UnknownMethods(self._access_log, self.metrics),))
-        self.port = self._grpc.add_insecure_port(self.settings.grpc_address)
+        address = self.settings.grpc_address
+        if self._certificate is None:
+            self.port = self._grpc.add_insecure_port(address)
+        else:
+            self.port = self._grpc.add_secure_port(address, self._certificate.credentials())
         await self._grpc.start()
         await asyncio.to_thread(self._readiness.start)
         await self._tell_health(ready=not self._readiness.problems())

@@ -61,6 +61,9 @@ async def local_server(settings: Settings, merchant_id: str = "") -> AsyncIterat
         own = dataclasses.replace(
             settings,
             grpc_address=f"unix:{directory / 'socket'}",
+            tls_certificate_file="",
+            tls_key_file="",
+            tls_client_ca_file="",
             access_log=False,
             workers=1,
             drain_seconds=_DRAIN_SECONDS,

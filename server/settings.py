@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 DEFAULT_DATABASE_URL = "sqlite:///var/giftcard.db"
 DEFAULT_KEY_FILE = "var/development-keys.json"
@@ -72,8 +73,12 @@ class Settings:
     commit_timeout_seconds: int = 10
     """After this a caller is told that the outcome is unknown."""
 
+    drain_delay_seconds: int = 0
+    """How long calls are still taken after SIGTERM, while the health check already says no: a
+    balancer needs some of its intervals to look elsewhere."""
+
     drain_seconds: int = 30
-    """How long calls in flight may take after SIGTERM."""
+    """How long calls in flight may take after that."""
 
     disk_free_min_mebibytes: int = 256
     """Less than that beside a SQLite file, and /readyz sends callers elsewhere."""
@@ -82,8 +87,34 @@ class Settings:
     """How long a credential, location or program is remembered, 5 at most: revocation takes this
     long."""
 
+    lookup_misses_per_client_max: int = 100
+    """Wrong codes and PINs that one API client may try at a stretch.  These budgets are each
+    process's own."""
+
+    lookup_misses_per_client_per_minute: int = 30
+    """How fast it gets them back.  Give each store a client of its own."""
+
+    lookup_misses_max: int = 3000
+    """Wrong codes and PINs that all clients together may try at a stretch."""
+
+    lookup_misses_per_minute: int = 600
+    """How fast these come back."""
+
+    lookup_misses_base_per_hour: int = 20
+    """What each client may still miss within an hour while all together have none left."""
+
     access_log: bool = True
     """One JSON line for each call on standard error."""
+
+    tls_certificate_file: str = ""
+    """PEM: the gRPC port's certificate and those between it and its root.  Set: TLS.  It is read
+    again for each new connection."""
+
+    tls_key_file: str = ""
+    """PEM: its private key, without a password; others must not be able to read it."""
+
+    tls_client_ca_file: str = ""
+    """PEM: the authorities of client certificates.  Set: mTLS, without one nobody is let in."""
 
     allow_plaintext: bool = False
     """Serve without TLS on an address that is not loopback (behind a proxy that has TLS)."""
@@ -91,6 +122,11 @@ class Settings:
     @property
     def production(self) -> bool:
         return self.profile == "production"
+
+    @property
+    def tls(self) -> bool:
+        """Whether the gRPC port speaks TLS."""
+        return bool(self.tls_certificate_file)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -113,8 +149,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 #: One transaction writes them all while others wait.
 _RESERVE_CODES_LIMIT = 5000
 
+_MAY_BE_ZERO = frozenset({"GIFTCARD_DRAIN_DELAY_SECONDS"})
+
 #: Read by the command line as a client, not by the server.
-_OF_THE_CLIENT = frozenset({"GIFTCARD_TOKEN", "GIFTCARD_SERVER"})
+_OF_THE_CLIENT = frozenset({
+    "GIFTCARD_TOKEN", "GIFTCARD_SERVER", "GIFTCARD_CA_FILE", "GIFTCARD_CLIENT_CERTIFICATE_FILE",
+    "GIFTCARD_CLIENT_KEY_FILE",
+})  # fmt: skip
 
 #: What the shim reads, and checks, by itself.
 _OF_THE_SHIM = (
@@ -135,8 +176,9 @@ def _parse(name: str, text: str, kind: Any) -> Any:
             value = int(text)
         except ValueError:
             raise SettingsError(f"{name} must be a whole number.") from None
-        if value < 1:
-            raise SettingsError(f"{name} must be at least 1.")
+        least = 0 if name in _MAY_BE_ZERO else 1
+        if value < least:
+            raise SettingsError(f"{name} must be at least {least}.")
         return value
     return text
 
@@ -158,19 +200,48 @@ def _check(settings: Settings) -> None:
                 f"GIFTCARD_DEMO loads well-known credentials, so {name} must be a loopback address."
             )
     _check_admin_address(settings)
-    grpc_local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
-    if not grpc_local and not settings.allow_plaintext:
-        raise SettingsError(
-            "GIFTCARD_GRPC_ADDRESS is not loopback, and this port has no TLS of its own. Put a"
-            " proxy with TLS in front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
-        )
+    _check_tls(settings)
     if settings.remember_seconds > REMEMBER_SECONDS_MAX:
         raise SettingsError(
             f"GIFTCARD_REMEMBER_SECONDS must be at most {REMEMBER_SECONDS_MAX}: the contract"
             " promises that a revoked credential ends within that time."
         )
+    _check_way_to_database(settings)
     if settings.demo and settings.production:
         raise SettingsError("GIFTCARD_DEMO has no place in the production profile.")
+
+
+def _check_way_to_database(settings: Settings) -> None:
+    """In production what goes to a database on another machine is not for the network to read."""
+    url = urlsplit(settings.database_url)
+    if not settings.production or not url.scheme.startswith("postgresql"):
+        return
+    asked = parse_qs(url.query)
+    hosts = (url.hostname or (asked.get("host") or [""])[0]).split(",")
+    local = all(host in ("", "localhost") or host.startswith("/") or _is_loopback(host)
+                for host in hosts)  # fmt: skip
+    if not (local or asked.get("sslmode") == ["verify-full"] or settings.allow_plaintext):
+        raise SettingsError(
+            "GIFTCARD_DATABASE_URL names a database on another machine: in production it needs"
+            " ?sslmode=verify-full (and sslrootcert=FILE), or GIFTCARD_ALLOW_PLAINTEXT=1 where the"
+            " way to it is private."
+        )
+
+
+def _check_tls(settings: Settings) -> None:
+    if bool(settings.tls_certificate_file) != bool(settings.tls_key_file):
+        raise SettingsError(
+            "GIFTCARD_TLS_CERTIFICATE_FILE and GIFTCARD_TLS_KEY_FILE must be set together."
+        )
+    if settings.tls_client_ca_file and not settings.tls:
+        raise SettingsError("GIFTCARD_TLS_CLIENT_CA_FILE needs GIFTCARD_TLS_CERTIFICATE_FILE.")
+    grpc_local = is_loopback("GIFTCARD_GRPC_ADDRESS", settings.grpc_address)
+    if not (grpc_local or settings.tls or settings.allow_plaintext):
+        raise SettingsError(
+            "GIFTCARD_GRPC_ADDRESS is not loopback, so it needs TLS: set"
+            " GIFTCARD_TLS_CERTIFICATE_FILE and GIFTCARD_TLS_KEY_FILE, or put a proxy with TLS in"
+            " front and set GIFTCARD_ALLOW_PLAINTEXT=1 to say so."
+        )
 
 
 def _check_admin_address(settings: Settings) -> None:
@@ -194,10 +265,12 @@ def is_loopback(name: str, address: str) -> bool:
         return True
     if not separator or _PORT.fullmatch(port) is None or int(port) > PORT_MAX:
         raise SettingsError(f"{name} must be host:port, with a port up to {PORT_MAX}.")
-    if host == "localhost":
-        return True
+    return host == "localhost" or _is_loopback(host.strip("[]"))
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

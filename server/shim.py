@@ -14,6 +14,8 @@ from asyncio.subprocess import Process
 from collections.abc import Mapping
 from typing import Final
 
+from server.settings import Settings, SettingsError
+
 _PROGRAM: Final = ("compat_http", "--supervised")
 _READY: Final = "giftcard shim ready: HTTP on "
 _READY_TIMEOUT_SECONDS: Final = 60
@@ -32,7 +34,9 @@ class ShimEndedError(Exception):
 class Shim:
     """Start, then `wait` for an end that nobody asked for, then `stop`."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], settings: Settings) -> None:
+        """Raises SettingsError where it could not reach a service with these settings."""
+        _check_way(environment, settings)
         self._environment = environment
         self._process: Process | None = None
 
@@ -84,6 +88,24 @@ class Shim:
             status = await self._process.wait()
         # One that was stopped before it knew how to stop has nothing to finish.
         return 0 if status == -signal.SIGTERM else status
+
+
+def _check_way(environment: Mapping[str, str], settings: Settings) -> None:
+    """Both ends of the way between the two must agree on TLS."""
+    for service, shim, why in (
+        (settings.tls_certificate_file, "CA_FILE", "speaks TLS"),
+        (settings.tls_client_ca_file, "CERTIFICATE_FILE", "asks for client certificates"),
+    ):
+        if service and not environment.get(f"GIFTCARD_HTTP_UPSTREAM_{shim}"):
+            raise SettingsError(
+                f"The service {why}, so the shim beside it needs GIFTCARD_HTTP_UPSTREAM_{shim}."
+                " Set GIFTCARD_HTTP_ADDRESS to nothing to run none."
+            )
+    if environment.get("GIFTCARD_HTTP_UPSTREAM_CA_FILE") and not settings.tls:
+        raise SettingsError(
+            "GIFTCARD_HTTP_UPSTREAM_CA_FILE is set, but the service has no"
+            " GIFTCARD_TLS_CERTIFICATE_FILE."
+        )
 
 
 def _signal(process: Process, number: int) -> None:

@@ -26,6 +26,7 @@ from server.settings import Settings, SettingsError
 from server.shim import Shim, ShimEndedError
 from server.telemetry.admin import AdminServer
 from server.telemetry.workers import Workers
+from server.tls import ServerCertificate
 
 logger = logging.getLogger("giftcard.supervisor")
 
@@ -42,6 +43,8 @@ def main(settings: Settings, environment: Mapping[str, str]) -> int:
     chosen.  Raises one of `server.__main__.CANNOT_START`.
     """
     log.configure()
+    if settings.tls:
+        ServerCertificate(settings)  # refused here, and not once by each worker
     with contextlib.ExitStack() as stack:
         reservation = stack.enter_context(_reserve(settings.grpc_address))
         admin = admin_server(settings)
@@ -101,7 +104,7 @@ class _Supervisor:
         self._admin = admin
         self._admin_addresses = admin_addresses
         self._told = Workers(admin_addresses)
-        self._shim = Shim(environment) if settings.http_address else None
+        self._shim = Shim(environment, settings) if settings.http_address else None
         self._environment = {
             **environment,
             "GIFTCARD_GRPC_ADDRESS": self._address,
@@ -183,7 +186,8 @@ class _Supervisor:
     async def _end(self, workers: list[Process]) -> int:
         """Asks all workers to finish, then kills; 0 when all of them ended well."""
         _signal(workers, signal.SIGTERM)
-        patience = self._settings.drain_seconds + _KILL_AFTER_SECONDS
+        settings = self._settings
+        patience = settings.drain_delay_seconds + settings.drain_seconds + _KILL_AFTER_SECONDS
         try:
             async with asyncio.timeout(patience):
                 statuses = [await worker.wait() for worker in workers]

@@ -14,7 +14,7 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -49,8 +49,11 @@ class FaultProxy:
         self._broken = False
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
-        self._passable = asyncio.Event()
-        self._passable.set()
+        self._passable: dict[Way, asyncio.Event] = {
+            "questions": asyncio.Event(), "answers": asyncio.Event(),
+        }  # fmt: skip
+        for event in self._passable.values():
+            event.set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server: asyncio.Server = self._run(self._listen(port))
@@ -86,9 +89,12 @@ class FaultProxy:
         """Everything takes so much longer, each way, until `heal`."""
         self._delay_seconds = seconds
 
-    def black_hole(self) -> None:
-        """Nothing gets through and nobody is told; what is under way arrives after `heal`."""
-        self._run(self._set_passable(False))
+    def black_hole(self, *ways: Way) -> None:
+        """Nothing gets through and nobody is told; what is under way arrives after `heal`.
+
+        Where a way is named, what goes the other way still arrives.
+        """
+        self._run(self._set_passable(ways or ("questions", "answers"), False))
 
     def break_off(self, *, reset: bool = False) -> None:
         """Ends every connection, and each new one at once, until `heal`."""
@@ -99,7 +105,7 @@ class FaultProxy:
         """Lets everything through again."""
         with self._lock:
             self._plan, self._delay_seconds, self._broken = None, 0.0, False
-        self._run(self._set_passable(True))
+        self._run(self._set_passable(("questions", "answers"), True))
 
     def refuse(self) -> None:
         """Nobody can connect any more, and who is connected is cut off.  There is no way back."""
@@ -114,11 +120,12 @@ class FaultProxy:
     async def _listen(self, port: int) -> asyncio.Server:
         return await asyncio.start_server(self._accept, "127.0.0.1", port, limit=_CHUNK)
 
-    async def _set_passable(self, passable: bool) -> None:
-        if passable:
-            self._passable.set()
-        else:
-            self._passable.clear()
+    async def _set_passable(self, ways: Sequence[Way], passable: bool) -> None:
+        for way in ways:
+            if passable:
+                self._passable[way].set()
+            else:
+                self._passable[way].clear()
 
     async def _end_all(self, *, reset: bool) -> None:
         for link in list(self._links):
@@ -127,7 +134,7 @@ class FaultProxy:
     async def _close(self) -> None:
         self._server.close()
         await self._end_all(reset=False)
-        self._passable.set()
+        await self._set_passable(("questions", "answers"), True)
         pumps = [pump for link in list(self._links) for pump in link.pumps]
         await asyncio.gather(*pumps, return_exceptions=True)
 
@@ -159,7 +166,7 @@ class FaultProxy:
             while data := await source.reader.read(_CHUNK):
                 if self._delay_seconds:
                     await asyncio.sleep(self._delay_seconds)
-                await self._passable.wait()
+                await self._passable[way].wait()
                 allowed = self._allowed(way, len(data))
                 if allowed:
                     sink.writer.write(data[:allowed])

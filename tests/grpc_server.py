@@ -191,6 +191,9 @@ class GrpcServer:
             "GIFTCARD_GRPC_ADDRESS": f"127.0.0.1:{self._port}",
             "GIFTCARD_HTTP_ADDRESS": "",
             "GIFTCARD_ADMIN_ADDRESS": "",
+            # Tests name what is not there more often than any client may.
+            "GIFTCARD_LOOKUP_MISSES_PER_CLIENT_MAX": "1000000000",
+            "GIFTCARD_LOOKUP_MISSES_MAX": "1000000000",
             "GIFTCARD_KEY_FILE": str(keys_in(self._directory)),
             **self._more,
         }

@@ -144,6 +144,7 @@ REASONS: Final[Mapping[str, Answer]] = {
     "INSUFFICIENT_POINTS": Answer(422, "The customer does not have enough points."),
     # The service
     "OVERLOADED": Answer(503, "The service is busy. Please try again."),
+    "LOOKUP_BUDGET_EXHAUSTED": Answer(429, "Too many wrong card numbers. Please try again later."),
     "DEADLINE_TOO_SHORT": Answer(503, "The service is busy. Please try again."),
     "UNAVAILABLE": Answer(503, "The service is not available. Please try again."),
     "OUTCOME_UNKNOWN": Answer(

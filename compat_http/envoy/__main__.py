@@ -87,7 +87,7 @@ class _Edge:
             ended = next(
                 name for name, each in self._children.items() if each.returncode is not None
             )
-            _say(f"giftcard edge: {ended} ended by itself. {self._look_up(ended)}", sys.stderr)
+            _say(f"giftcard edge: the {ended} ended by itself. {self._look_up(ended)}", sys.stderr)
             return _ENDED_STATUS
         finally:
             for child in self._children.values():

@@ -21,11 +21,18 @@ _RENEW_BEFORE: Final = timedelta(days=7)
 def ensure(folder: Path) -> Path:
     """Makes certificate and key unless there is one that holds for a while; the certificate."""
     path = folder / CERTIFICATE
-    if path.exists() and (folder / KEY).exists():
-        held = x509.load_pem_x509_certificate(path.read_bytes())
-        if held.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE:
-            return path
-    return replace(folder)
+    return path if _holds(path, folder / KEY) else replace(folder)
+
+
+def _holds(certificate: Path, key: Path) -> bool:
+    if not (certificate.exists() and key.exists()):
+        return False
+    held = x509.load_pem_x509_certificate(certificate.read_bytes())
+    secret = serialization.load_pem_private_key(key.read_bytes(), password=None)
+    return (
+        held.public_key() == secret.public_key()
+        and held.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
+    )
 
 
 def replace(folder: Path) -> Path:

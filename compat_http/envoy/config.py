@@ -13,7 +13,8 @@ ROOT: Final = FOLDER.parent.parent
 DEVELOPMENT: Final = FOLDER / "envoy.yaml"
 DEVELOPMENT_CERTIFICATE: Final = FOLDER / "certificate.yaml"
 PRODUCTION: Final = FOLDER / "production.yaml"
-PRODUCTION_CERTIFICATES: Final = FOLDER / "production-certificates.yaml"
+#: One file for each certificate: Envoy takes one from a file, not several.
+PRODUCTION_CERTIFICATES: Final = FOLDER / "production"
 
 
 def render(file: Path, replacements: Mapping[str, str]) -> str:

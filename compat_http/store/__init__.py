@@ -21,7 +21,15 @@ from compat_http.store.database import Database, StoreError, path_of
 from compat_http.store.queue import Claimed, Place
 from compat_http.store.writer import StoreBrokenError, Writer
 
-__all__ = ["Claimed", "Exchange", "Reversal", "Store", "StoreBrokenError", "StoreError"]
+__all__ = [
+    "Claimed",
+    "Exchange",
+    "Reversal",
+    "Store",
+    "StoreBrokenError",
+    "StoreError",
+    "forget_reversals",
+]
 
 Result = TypeVar("Result")
 
@@ -36,6 +44,20 @@ _MICROSECONDS_PER_DAY: Final = 24 * 3600 * 1_000_000
 def clock() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+def forget_reversals(url: str, key: str) -> int:
+    """Gives up what waits under a request id; answers how many reversals that were.
+
+    Raises:
+        StoreError: the file cannot be used, or a shim is using it.
+    """
+    database = Database(path_of(url))
+    try:
+        with database.connection.begin():
+            return queue.forget(database.connection, key)
+    finally:
+        database.close()
 
 
 class Store:

@@ -105,6 +105,11 @@ def postpone(connection: Connection, claimed: Claimed, due_time: int) -> None:
     )
 
 
+def forget(connection: Connection, key: str) -> int:
+    """Gives up the reversals of a request id, whoever's; answers how many there were."""
+    return connection.execute(delete(_reversal).where(_reversal.c.key == key)).rowcount
+
+
 def waiting(connection: Connection, key: ExchangeKey) -> list[Place]:
     """Every reversal that there is.  Raises StoreError where the key does not open one."""
     rows = connection.execute(select(_reversal)).all()

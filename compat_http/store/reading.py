@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy.exc import DBAPIError
 
 from compat_http.store.database import StoreError, connect_reader, path_of
 from compat_http.store.schema import exchange as _exchange
@@ -74,10 +75,16 @@ def reversals(connection: Connection) -> Rows:
 
 
 def waiting(url: str) -> tuple[int, int]:
-    """How many reversals wait, and since when the oldest does; (0, 0) for none."""
+    """How many reversals wait, and since when the oldest does; (0, 0) for none.
+
+    Raises StoreError where the file cannot be read.
+    """
     count, oldest = func.count(), func.coalesce(func.min(_reversal.c.queued_time), 0)
-    with opened(url) as connection:
-        row = connection.execute(select(count, oldest).select_from(_reversal)).one()
+    try:
+        with opened(url) as connection:
+            row = connection.execute(select(count, oldest).select_from(_reversal)).one()
+    except DBAPIError as error:
+        raise StoreError(f"The exchange log cannot be read: {error.orig}.") from None
     return row[0], row[1]
 
 

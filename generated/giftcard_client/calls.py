@@ -96,7 +96,8 @@ def _final(error: GiftcardError, *, unknown: bool) -> GiftcardError:
     if unknown:
         told = OutcomeUnknown
         message = "It is not known whether the request was carried out."
-    elif is_lost(error):
+    elif is_lost(error) or isinstance(error, OutcomeUnknown):
+        # Of a call that moves nothing, so that nothing was done whatever became of it.
         told = Unavailable
         message = f"No answer came from the service: {error.message or error.code.name}"
     else:

@@ -480,6 +480,16 @@ class PointsExpired(Refusal):
     valid_until = Metadata(date.fromisoformat)
 
 
+class LookupBudgetExhausted(GiftcardError):
+    """The client has tried more wrong codes or PINs than it may. Until RetryInfo says so, all
+    that names a card by its code or brings a PIN is answered so, right or wrong; what names
+    cards by their names, without a PIN, goes on. Nothing was looked at: of an earlier
+    sending under the same request id this says nothing.
+    """
+
+    reason = "LOOKUP_BUDGET_EXHAUSTED"
+
+
 #: The class of each reason.
 BY_REASON: Final[dict[str, type[GiftcardError]]] = {
     "UNAUTHENTICATED": Unauthenticated,
@@ -550,4 +560,5 @@ BY_REASON: Final[dict[str, type[GiftcardError]]] = {
     "INSUFFICIENT_POINTS": InsufficientPoints,
     "CODE_NOT_STORED": CodeNotStored,
     "POINTS_EXPIRED": PointsExpired,
+    "LOOKUP_BUDGET_EXHAUSTED": LookupBudgetExhausted,
 }

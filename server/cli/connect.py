@@ -5,6 +5,7 @@ import contextlib
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -19,6 +20,11 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 TOKEN_VARIABLE: Final = "GIFTCARD_TOKEN"  # noqa: S105 - the name of the variable
+#: PEM files for a server with TLS: who signs its certificate (else the usual authorities), and
+#: for mTLS the client's own.
+CA_VARIABLE: Final = "GIFTCARD_CA_FILE"
+CLIENT_CERTIFICATE_VARIABLE: Final = "GIFTCARD_CLIENT_CERTIFICATE_FILE"
+CLIENT_KEY_VARIABLE: Final = "GIFTCARD_CLIENT_KEY_FILE"
 PAGE_SIZE: Final = 1000
 
 _TIMEOUT_SECONDS: Final = 20
@@ -93,6 +99,7 @@ async def _open(
 ) -> Link:
     credentials: grpc.ChannelCredentials | None = None
     if server:
+        credentials = _credentials(server, plaintext=plaintext)
         token = os.environ.get(TOKEN_VARIABLE, "")
         if not token:
             raise CommandError(
@@ -100,8 +107,6 @@ async def _open(
                 " it to everybody on this machine).",
                 UNUSABLE,
             )
-        if not is_loopback("--server", server) and not plaintext:
-            credentials = grpc.ssl_channel_credentials()
         address = server
     else:
         settings = from_environment(os.environ)
@@ -114,6 +119,27 @@ async def _open(
     )
     await stack.enter_async_context(channel)
     return Link(runner, channel, token, address)
+
+
+def _credentials(server: str, *, plaintext: bool) -> grpc.ChannelCredentials | None:
+    """None: no TLS.  Whoever names an authority wants TLS, also to this machine."""
+    ca = _file(CA_VARIABLE)
+    if plaintext or (ca is None and is_loopback("--server", server)):
+        return None
+    return grpc.ssl_channel_credentials(
+        ca, _file(CLIENT_KEY_VARIABLE), _file(CLIENT_CERTIFICATE_VARIABLE)
+    )
+
+
+def _file(variable: str) -> bytes | None:
+    """What the file that a variable names holds; None where it names none."""
+    path = os.environ.get(variable, "")
+    if not path:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{variable} cannot be read: {error.strerror}.", UNUSABLE) from None
 
 
 def pages(link: Link, method: Any, request: Any, field: str) -> list[Any]:

@@ -8,6 +8,7 @@ import typer
 
 from server.cli.options import Json, teach
 from server.cli.output import REFUSED, CommandError, facts, print_json, say, table
+from server.cli.progress import Progress
 
 if TYPE_CHECKING:
     from server.verify import Report
@@ -101,8 +102,8 @@ def verify(as_json: Json = False) -> None:
     database = Database(settings.database_url)
     try:
         require_current(database)
-        with _Progress() as progress:
-            report = check(database, progress.show)
+        with Progress() as progress:
+            report = check(database, progress.of("Verifying"))
     finally:
         database.close()
     if as_json:
@@ -111,31 +112,6 @@ def verify(as_json: Json = False) -> None:
         _show(report)
     if not report.ok:
         raise typer.Exit(REFUSED)
-
-
-class _Progress:
-    """A bar on a terminal, nothing elsewhere.  The number of steps is known with the first one."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._done = 0
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-
-    def show(self, done: int, steps: int) -> None:
-        import sys
-
-        if not sys.stderr.isatty():
-            return
-        if self._bar is None:
-            self._bar = typer.progressbar(length=max(steps, 1), label="Verifying", file=sys.stderr)
-        self._bar.update(done - self._done)
-        self._done = done
 
 
 _BOOKS = {1: "live", 2: "training"}

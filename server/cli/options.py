@@ -13,8 +13,10 @@ ServerAddress = Annotated[
         "--server",
         envvar="GIFTCARD_SERVER",
         metavar="HOST:PORT",
-        help="Ask this server, with the token in GIFTCARD_TOKEN. Without it the command runs a"
-        " server of its own on the configured database.",
+        help="Ask this server, with the token in GIFTCARD_TOKEN, by TLS unless it is on this"
+        " machine (GIFTCARD_CA_FILE names its authorities, GIFTCARD_CLIENT_CERTIFICATE_FILE and"
+        " GIFTCARD_CLIENT_KEY_FILE your own certificate). Without it the command runs a server of"
+        " its own on the configured database.",
         show_default=False,
         rich_help_panel=_CONNECTION,
     ),

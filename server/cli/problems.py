@@ -3,6 +3,7 @@
 from server.__main__ import CANNOT_START, CANNOT_START_STATUS
 from server.cli.output import REFUSED, UNUSABLE, CommandError
 from server.local import NoSuchMerchantError
+from server.storage.copies import CopyError
 from server.storage.database import UnknownOutcomeError, is_unreachable
 
 
@@ -12,6 +13,8 @@ def explain(error: Exception) -> tuple[str, int] | None:
         return str(error), error.status
     if isinstance(error, CANNOT_START):
         return str(error), CANNOT_START_STATUS
+    if isinstance(error, CopyError):
+        return str(error), REFUSED
     if isinstance(error, NoSuchMerchantError):
         return str(error), UNUSABLE
     if isinstance(error, UnknownOutcomeError):

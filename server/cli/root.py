@@ -6,7 +6,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from server.cli import admin, call, card, customer, demo, operate
+from server.cli import admin, backup, call, card, customer, demo, operate
 from server.cli.output import say
 
 #: Group of entry points by which a package adds a typer app below `giftcard`, under its name.
@@ -49,6 +49,7 @@ app = typer.Typer(
     "  giftcard card redeem 12399 5.00",
 )
 operate.add_to(app)
+backup.add_to(app)
 app.add_typer(admin.app, name="admin")
 app.add_typer(card.app, name="card")
 app.add_typer(customer.app, name="customer")

@@ -18,7 +18,7 @@ def authorize(world: World, envelope: Envelope, command: AuthorizeGiftCard, now:
     """Keeps value back on an active card until it is captured, voided or its time is over."""
     caller = envelope.caller
     card = world.card(caller, command.card)
-    rules.require_pin(world, card, envelope.pins, command.card, now)
+    rules.require_pin(world, card, envelope, command.card, now)
     rules.require_active(card)
     rules.require_valid(card, now)
     if command.amount is not None:
@@ -41,7 +41,7 @@ def authorize(world: World, envelope: Envelope, command: AuthorizeGiftCard, now:
     if not card.partial_redeem_allowed and approved != card.balance(now):
         raise Refused("PARTIAL_REDEEM_NOT_ALLOWED", balance_minor_units=card.balance(now))
     decision = Decision(unit=card.unit, requested=requested, approved=approved, cards=[card])
-    rules.forget_pin_failures(decision, card)
+    rules.forget_wrong_pins(decision, card, envelope.caller)
     open_hold(
         world, envelope, decision, card,
         seconds=command.expire_after_seconds or program.hold_seconds,

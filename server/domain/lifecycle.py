@@ -131,10 +131,10 @@ def issue(world: World, envelope: Envelope, command: IssueGiftCard, now: int) ->
 def activate(world: World, envelope: Envelope, command: ActivateGiftCard, now: int) -> Decision:
     """Sells a known card: INACTIVE to ACTIVE with its first value."""
     card = world.card(envelope.caller, command.card)
-    rules.require_pin(world, card, envelope.pins, command.card, now)
+    rules.require_pin(world, card, envelope, command.card, now)
     rules.require_state(card, CardState.INACTIVE)
     decision = Decision(unit=card.unit, cards=[card])
-    rules.forget_pin_failures(decision, card)
+    rules.forget_wrong_pins(decision, card, envelope.caller)
     decision.extras = {
         "valid_from_before": card.valid_from,
         "valid_until_before": card.valid_until,
@@ -206,7 +206,7 @@ def _source(envelope: Envelope, origin: Origin, paid: Movement) -> tuple[str, Mo
 def load(world: World, envelope: Envelope, command: LoadGiftCard, now: int) -> Decision:
     """Adds value to an active card."""
     card = world.card(envelope.caller, command.card)
-    rules.require_pin(world, card, envelope.pins, command.card, now)
+    rules.require_pin(world, card, envelope, command.card, now)
     rules.require_active(card)
     rules.require_valid(card, now)
     expire_time = rules.tranche_expire_time(command.tranche_valid_until, card.time_zone, now)
@@ -218,7 +218,7 @@ def load(world: World, envelope: Envelope, command: LoadGiftCard, now: int) -> D
     rules.require_room(card, amount, now)
     decision = Decision(unit=card.unit, requested=amount, approved=amount, cards=[card])
     release_expired(decision, card, now)
-    rules.forget_pin_failures(decision, card)
+    rules.forget_wrong_pins(decision, card, envelope.caller)
     account = rules.account_for(
         world, decision, card, command.origin, expire_time, envelope.location.entity, now
     )
@@ -358,16 +358,16 @@ def update(world: World, envelope: Envelope, command: UpdateGiftCard, now: int) 
         pin_hash = envelope.material.pin_hash if envelope.material else None
         if pin_hash is None and world.program_of(card).pin_required:
             raise Refused("PIN_REQUIRED")
-        changes |= {"pin_hash": pin_hash, "pin_failures": 0, "pin_locked_until": None}
+        changes |= {"pin_hash": pin_hash, "pin_tries": {}}
     return Decision(unit=card.unit, cards=[card], card_changes=[(card, changes)])
 
 
 def check_pin(world: World, envelope: Envelope, command: CheckPin, now: int) -> Decision:
     """Approves the right PIN and forgets earlier mistakes; a wrong one is refused and counted."""
     card = world.card(envelope.caller, command.card)
-    rules.require_pin(world, card, envelope.pins, command.card, now)
+    rules.require_pin(world, card, envelope, command.card, now)
     decision = Decision(unit=card.unit, cards=[card])
-    rules.forget_pin_failures(decision, card)
+    rules.forget_wrong_pins(decision, card, envelope.caller)
     return decision
 
 

@@ -276,8 +276,7 @@ class Card:
     return_allowed: bool = False
     partial_redeem_allowed: bool = True
     pin_hash: str | None = None
-    pin_failures: int = 0
-    pin_locked_until: int | None = None
+    pin_tries: dict[str, tuple[int, int]] = field(default_factory=dict)
     batch: str = ""
     customer: str = ""
     external_reference: str = ""

@@ -7,7 +7,7 @@ rule, limits, funds.  An operation calls them in that order and takes what it ne
 from datetime import date
 
 from server.domain import calendar
-from server.domain.commands import Amount, Caller, CardRef, Location
+from server.domain.commands import Amount, Caller, CardRef, Envelope, Location
 from server.domain.decision import AMOUNT_MAX, Decision
 from server.domain.errors import InvalidField, Refused
 from server.domain.model import Account, Card, CardState, HoldState, Origin, Program
@@ -25,38 +25,50 @@ _STATE_REASONS = {
 
 
 class RefusedWithEffect(Refused):
-    """A refusal that must itself be remembered on the card: a wrong PIN counts."""
+    """A refusal that must itself be remembered on the card: a wrong PIN counts.
 
-    def __init__(self, reason: str, effect: Decision, **metadata: str | int) -> None:
+    `locks_pin` says that it was one too many.
+    """
+
+    def __init__(
+        self, reason: str, effect: Decision, *, locks_pin: bool, **metadata: str | int
+    ) -> None:
         super().__init__(reason, **metadata)
         self.effect = effect
+        self.locks_pin = locks_pin
 
 
-def require_pin(world: World, card: Card, pins: dict[CardRef, str], ref: CardRef, now: int) -> None:
-    """Checks the PIN where the card has one; five wrong ones close the card's PIN for a while."""
+def require_pin(world: World, card: Card, envelope: Envelope, ref: CardRef, now: int) -> None:
+    """Checks the PIN where the card has one; five wrong ones close it to who typed them.
+
+    Each API client has tries of its own: whoever guesses elsewhere does not lock the card at its
+    till.
+    """
     if card.pin_hash is None:
         return
-    if card.pin_locked_until is not None and card.pin_locked_until > now:
-        raise Refused("PIN_LOCKED", retry_time=card.pin_locked_until)
-    pin = pins.get(ref)
+    client_id = envelope.caller.client_id
+    failures, locked_until = card.pin_tries.get(client_id, (0, 0))
+    if locked_until > now:
+        raise Refused("PIN_LOCKED", retry_time=locked_until)
+    pin = envelope.pins.get(ref)
     if pin is None:
         raise Refused("PIN_REQUIRED")
     if world.pin_matches(card.id, pin, card.pin_hash):
         return
-    failures = card.pin_failures + 1
-    locked = failures % PIN_ATTEMPTS_MAX == 0
+    failures += 1
+    locks = failures % PIN_ATTEMPTS_MAX == 0
     # Doubles with every lock-out in a row, so that patience does not help a guesser.
-    wait = PIN_LOCK_MICROSECONDS << min(failures // PIN_ATTEMPTS_MAX - 1, 10) if locked else 0
-    effect = Decision(cards=[card])
-    effect.card_changes.append(
-        (card, {"pin_failures": failures, "pin_locked_until": now + wait if locked else None})
-    )
-    raise RefusedWithEffect("PIN_INCORRECT", effect)
+    wait = PIN_LOCK_MICROSECONDS << min(failures // PIN_ATTEMPTS_MAX - 1, 10) if locks else 0
+    tries = {**card.pin_tries, client_id: (failures, now + wait if locks else 0)}
+    effect = Decision(cards=[card], card_changes=[(card, {"pin_tries": tries})])
+    raise RefusedWithEffect("PIN_INCORRECT", effect, locks_pin=locks)
 
 
-def forget_pin_failures(decision: Decision, card: Card) -> None:
-    if card.pin_failures:
-        decision.card_changes.append((card, {"pin_failures": 0, "pin_locked_until": None}))
+def forget_wrong_pins(decision: Decision, card: Card, caller: Caller) -> None:
+    """After the right PIN the caller's own mistakes are forgiven, and nobody else's."""
+    if caller.client_id in card.pin_tries:
+        others = {who: tries for who, tries in card.pin_tries.items() if who != caller.client_id}
+        decision.card_changes.append((card, {"pin_tries": others}))
 
 
 def require_active(card: Card) -> None:

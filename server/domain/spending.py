@@ -33,7 +33,7 @@ def redeem(world: World, envelope: Envelope, command: RedeemGiftCard, now: int) 
     """Takes value from an active card; approves less only where the caller allows it."""
     caller = envelope.caller
     card = world.card(caller, command.card)
-    rules.require_pin(world, card, envelope.pins, command.card, now)
+    rules.require_pin(world, card, envelope, command.card, now)
     rules.require_active(card)
     rules.require_valid(card, now)
     rules.require_unit(card.unit, command.amount)
@@ -45,7 +45,7 @@ def redeem(world: World, envelope: Envelope, command: RedeemGiftCard, now: int) 
     approved = _approve(available, amount, command.allow_partial)
     _require_whole(card, approved, now)
     release_expired(decision, card, now)
-    rules.forget_pin_failures(decision, card)
+    rules.forget_wrong_pins(decision, card, envelope.caller)
     if own is not None:
         # The client that reserved the whole card pays from its reservation; the rest returns.
         _spend_hold(decision, card, own, approved, envelope.location.id, now)
@@ -115,7 +115,7 @@ def redeem_many(world: World, envelope: Envelope, command: RedeemGiftCards, now:
     if len({card.id for card in cards}) != len(cards):
         raise Refused("SAME_CARD")
     for card, ref in zip(cards, command.card_refs, strict=True):
-        rules.require_pin(world, card, envelope.pins, ref, now)
+        rules.require_pin(world, card, envelope, ref, now)
     for card in cards:
         rules.require_active(card)
     for card in cards:
@@ -139,7 +139,7 @@ def redeem_many(world: World, envelope: Envelope, command: RedeemGiftCards, now:
         release_expired(decision, card, now)
         for account, share in rules.allocate(card, part, now):
             decision.move_out(account, clearing(envelope.location.id), share, Movement.REDEEMED)
-        rules.forget_pin_failures(decision, card)
+        rules.forget_wrong_pins(decision, card, envelope.caller)
         spent.add(card.id)
         left -= part
         plan.append({"card_id": card.id, "amount": part, "why": _why(card, command.order)})

@@ -47,7 +47,7 @@ def transfer(world: World, envelope: Envelope, command: TransferBalance, now: in
     source = world.card(caller, command.source)
     target = world.card(caller, command.target)
     require_two(source, target)
-    rules.require_pin(world, source, envelope.pins, command.source, now)
+    rules.require_pin(world, source, envelope, command.source, now)
     rules.require_state(source, CardState.ACTIVE, CardState.LOCKED)
     rules.require_active(target)
     rules.require_valid(source, now)
@@ -72,7 +72,7 @@ def transfer(world: World, envelope: Envelope, command: TransferBalance, now: in
         raise Refused("NO_BALANCE")
     decision = Decision(unit=source.unit, requested=amount, approved=amount, cards=[source])
     release_expired(decision, source, now)
-    rules.forget_pin_failures(decision, source)
+    rules.forget_wrong_pins(decision, source, envelope.caller)
     move_between(world, decision, source, target, amount, now)
     if command.close_source:
         moved = {p.debit: p.amount for p in decision.postings if p.card_id == source.id}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 
 from server.domain import calendar
-from server.domain.commands import Envelope, LookupRequest
+from server.domain.commands import CheckPin, Envelope, LookupRequest
 from server.domain.decide import decide
 from server.domain.decision import Decision, apply
 from server.domain.errors import DomainError, Refused, Rejected
@@ -112,12 +112,17 @@ class BatchProcessor:
         try:
             decision = decide(world, envelope, now)
         except Refused as refusal:
-            effect = refusal.effect if isinstance(refusal, RefusedWithEffect) else Decision()
+            effect, locks_pin = Decision(), False
+            if isinstance(refusal, RefusedWithEffect):
+                effect, locks_pin = refusal.effect, refusal.locks_pin
             record = self._approve(world, changes, request, effect, now, refusal)
-            locks_pin = any(fields.get("pin_locked_until") for _, fields in effect.card_changes)
             return Answer(record, replayed=False, locks_pin=locks_pin)
         except Rejected as rejection:
             return rejection
+        if isinstance(envelope.command, CheckPin) and not decision.card_changes:
+            # The right PIN and nothing to forgive: it had to wait its turn behind the guesses
+            # before it, but there is nothing to remember.
+            return Answer(None, replayed=False)
         record = self._approve(world, changes, request, decision, now)
         if decision.tombstone is not None:
             self._bury(world, changes, request, decision.tombstone, now)

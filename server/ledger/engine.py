@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ from server.storage.database import (
     Connection,
     Database,
     UnknownOutcomeError,
+    break_off,
     commit,
     is_broken,
     is_duplicate,
@@ -103,11 +105,24 @@ class Ledger:
         self._ordinary: deque[tuple[Envelope, Any]] = deque()
         self._failed = False
         self._connection: Connection | None = None
+        self._asked = 0.0
         self._one_at_a_time = threading.Lock()
 
     def close(self) -> None:
         with self._one_at_a_time:
             self._discard_connection()
+
+    def give_up_on(self, older_than_seconds: float) -> bool:
+        """Stops waiting for a server that does not answer; tells whether it was waited for.
+
+        From any thread.  What was not committed runs again on a new connection; an unanswered
+        COMMIT is unknown.
+        """
+        connection, asked = self._connection, self._asked
+        if connection is None or not asked or time.monotonic() - asked < older_than_seconds:
+            return False
+        break_off(connection)
+        return True
 
     @property
     def healthy(self) -> bool:
@@ -173,12 +188,13 @@ class Ledger:
         if connection is None:
             batch.outcomes = [UNAVAILABLE] * len(batch.envelopes)
             return
-        try:
-            outcomes, batch.writes = self._processor.run(connection, batch.envelopes)
-            batch.outcomes, batch.connection = list(outcomes), connection
-        except Exception as error:  # noqa: BLE001 - kept, and logged by who answers for it
-            batch.error = error
-            self._roll_back()
+        with self._waiting():
+            try:
+                outcomes, batch.writes = self._processor.run(connection, batch.envelopes)
+                batch.outcomes, batch.connection = list(outcomes), connection
+            except Exception as error:  # noqa: BLE001 - kept, and logged by who answers for it
+                batch.error = error
+                self._roll_back()
         batch.prepare_seconds = time.perf_counter() - started
 
     def complete(self, batch: Batch) -> list[Outcome]:
@@ -189,21 +205,22 @@ class Ledger:
         if batch.error is not None:
             return self._run_again(batch, batch.envelopes, batch.error, 1)
         assert batch.outcomes is not None
-        if not batch.writes:
-            self._roll_back()
-            return batch.outcomes
-        assert batch.connection is not None
-        wall, started = time.time_ns(), time.perf_counter()
-        known = False
-        try:
-            commit(batch.connection)
-            known = True
-        except UnknownOutcomeError:
-            logger.exception("the outcome of a commit is unknown")
-            self._after_unknown()
-            return [OUTCOME_UNKNOWN] * len(batch.envelopes)
-        finally:
-            batch.commits.append(Commit(wall, time.perf_counter() - started, known))
+        with self._waiting():
+            if not batch.writes:
+                self._roll_back()
+                return batch.outcomes
+            assert batch.connection is not None
+            wall, started = time.time_ns(), time.perf_counter()
+            known = False
+            try:
+                commit(batch.connection)
+                known = True
+            except UnknownOutcomeError:
+                logger.exception("the outcome of a commit is unknown")
+                self._after_unknown()
+                return [OUTCOME_UNKNOWN] * len(batch.envelopes)
+            finally:
+                batch.commits.append(Commit(wall, time.perf_counter() - started, known))
         return batch.outcomes
 
     def _run_again(
@@ -231,6 +248,15 @@ class Ledger:
 
     # The connection
 
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """What is done inside waits for the database: see `give_up_on`."""
+        self._asked = time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked = 0.0
+
     def _writable_connection(self) -> Connection | None:
         """The one connection that writes; None when the database cannot be reached."""
         if self._connection is None:
@@ -256,6 +282,7 @@ class Ledger:
     def _discard_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._database.losses += 1
             try:
                 connection.invalidate()
                 connection.close()

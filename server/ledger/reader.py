@@ -5,6 +5,7 @@ writer.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from server.domain.errors import DomainError, Rejected
 from server.domain.model import Card
 from server.ledger.engine import INTERNAL, UNAVAILABLE
 from server.storage import loading
-from server.storage.database import Connection, Database, is_unreachable
+from server.storage.database import Connection, Database, break_off, is_unreachable
 
 logger = logging.getLogger("giftcard.reader")
 
@@ -41,6 +42,8 @@ class Reader:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: Connection | None = None
+        self._losses = 0
+        self._asked = 0.0
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -50,6 +53,12 @@ class Reader:
             except Exception:
                 logger.exception("closing a reading connection failed")
 
+    def give_up_on(self, older_than_seconds: float) -> None:
+        """Stops waiting for a server that does not answer; from any thread."""
+        connection, asked = self._connection, self._asked
+        if connection is not None and asked and time.monotonic() - asked >= older_than_seconds:
+            break_off(connection)
+
     def cards(self, queries: Sequence[CardQuery]) -> list[Any]:
         """For each query its card, or what to answer instead.  Never raises."""
         found = self.ask(lambda connection: _find_cards(connection, queries))
@@ -57,9 +66,14 @@ class Reader:
 
     def ask(self, query: Query) -> Any:
         """Runs a function on a fresh snapshot; answers what it returns or why not."""
+        if self._losses != self._database.losses:
+            # The writer lost its server: the one asked here may not be the primary any more.
+            self._losses = self._database.losses
+            self.close()
         try:
             if self._connection is None:
                 self._connection = self._database.connect_reader()
+            self._asked = time.monotonic()
             answer = query(self._connection)
             self._connection.rollback()
         except DomainError as error:
@@ -68,6 +82,8 @@ class Reader:
             logger.exception("a read failed")
             self.close()
             return UNAVAILABLE if is_unreachable(error) else INTERNAL
+        finally:
+            self._asked = 0.0
         return answer
 
 

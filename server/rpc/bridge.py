@@ -239,7 +239,13 @@ class Bridge:
         return found
 
     def give_up_on(self, older_than_seconds: float) -> int:
-        """Answers "unknown" to whoever has waited too long: a commit may be stuck for ever."""
+        """Answers "unknown" to whoever has waited too long, and stops waiting for the database.
+
+        A standby that is gone holds a COMMIT up for ever; a server that stopped answers nothing.
+        """
+        self._ledger.give_up_on(older_than_seconds)
+        for reader in (self._cards, self._reads):
+            reader.give_up_on(older_than_seconds)
         limit = time.monotonic() - older_than_seconds
         late = [future for future, since in self._waiting.items() if since < limit]
         for future in late:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -24,6 +25,7 @@ from server.domain.model import Book
 from server.rpc import errors
 from server.rpc.access_log import AccessLog
 from server.rpc.bridge import NotDecidedError
+from server.rpc.budget import LookupBudget, guess_in
 from server.rpc.identity import Directory
 from server.rpc.outcomes import StoredRefusal
 from server.storage.directory import Principal
@@ -73,9 +75,11 @@ class Edge:
         clock: Callable[[], int],
         request_bytes_max: int,
         metrics: Metrics,
+        budget: LookupBudget,
         tracer: Tracer | None = None,
     ) -> None:
         self._directory = directory
+        self._budget = budget
         self._access_log = access_log
         self._metrics = metrics
         self._tracer = tracer
@@ -94,6 +98,7 @@ class Edge:
 
     def _handler(self, path: str, rpc: Rpc) -> Callable[[bytes, Any], Awaitable[Any]]:
         ended = self._observer(path, rpc.name)
+        budget, guess = self._budget, guess_in(rpc.request)
 
         async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
@@ -101,9 +106,13 @@ class Edge:
             if self._tracer is not None:
                 span = tracing.begin_call(self._tracer, path, context.invocation_metadata() or ())
             call: Call | None = None
+            request: Message | None = None
             try:
                 call = await self._admit(context, rpc)
-                response = await rpc.method(self._parse(rpc, data), call)
+                request = self._parse(rpc, data)
+                if guess is not None:
+                    budget.require(call.principal, partial(guess, request))
+                response = await rpc.method(request, call)
                 encoded = response.SerializeToString()
             except asyncio.CancelledError:
                 if context.cancelled():
@@ -112,12 +121,19 @@ class Edge:
                 status = errors.status_of_reason("INTERNAL")
             except Exception as error:  # noqa: BLE001 - rendered, and logged when unexpected
                 status = _status(error, path, self._clock())
+                if call is not None and isinstance(error, StoredRefusal):
+                    call.replayed = error.replayed
             else:
                 if call.replayed:
+                    # REST has no trailers, so it is said before the answer too.
+                    await context.send_initial_metadata(REPLAYED_METADATA)
                     context.set_trailing_metadata(REPLAYED_METADATA)
                 ended("OK", "", started, call, span)
                 return encoded
-            ended(_CODE_NAMES[status.code], _reason(status), started, call, span)
+            reason = _reason(status)
+            if guess is not None and call is not None and request is not None:
+                budget.count(call.principal, reason, partial(guess, request))
+            ended(_CODE_NAMES[status.code], reason, started, call, span)
             await context.abort_with_status(rpc_status.to_status(status))
             raise AssertionError("aborting always raises")
 

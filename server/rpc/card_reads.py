@@ -14,12 +14,16 @@ from server.ledger.reader import CardQuery
 from server.rpc import fields, parse, render
 from server.rpc.bridge import Bridge
 from server.rpc.calls import Call, Rpc
-from server.rpc.outcomes import approved
+from server.rpc.outcomes import StoredRefusal, approved
 from server.rpc.pages import PageTokens
 from server.secrets import SecretKeys, new_id
 from server.storage import queries
 
 READ: Final = frozenset({"READ"})
+
+#: What tells that a card exists, whoever has its PIN.  A client that can only read shows balances
+#: to holders, and is not told.
+_NOT_FOR_HOLDERS: Final = frozenset({"PIN_REQUIRED", "PIN_INCORRECT", "PIN_LOCKED"})
 
 
 async def find_customer(bridge: Bridge, caller: c.Caller, name: str) -> Card:
@@ -64,7 +68,13 @@ class CardReads:
     async def _lookup(
         self, request: v1.LookupGiftCardRequest, call: Call
     ) -> v1.LookupGiftCardResponse:
-        card, checked = await self.find(request, call, pin_for_name=True)
+        try:
+            card, checked = await self.find(request, call, pin_for_name=True)
+        except (Rejected, StoredRefusal) as no:
+            reason = no.refusal.reason if isinstance(no, StoredRefusal) else no.reason
+            if call.principal.scopes == READ and reason in _NOT_FOR_HOLDERS:
+                raise Rejected("GIFT_CARD_NOT_FOUND") from None
+            raise
         shown = render.card_fields(checked) if checked else render.card_now(card, self._clock())
         return v1.LookupGiftCardResponse(gift_card=shown)
 
@@ -85,21 +95,17 @@ class CardReads:
         card = await self._bridge.card(CardQuery(call.caller, ref, hashes))
         checked = None
         if card.pin_hash is not None and (ref.code_hash or pin_for_name):
-            checked = await self._check_pin(card, card.pin_hash, intake.pins.get(ref), call)
+            checked = await self._check_pin(card, intake.pins.get(ref), call)
         return card, checked
 
-    async def _check_pin(
-        self, card: Card, stored: str, pin: str | None, call: Call
-    ) -> CardView | None:
-        """A right PIN on a card without earlier mistakes costs no write; all else is counted.
+    async def _check_pin(self, card: Card, pin: str | None, call: Call) -> CardView | None:
+        """Every try takes its turn with the writer, so that none is free, however many come at
+        once; a right one without earlier mistakes leaves no row.
 
-        Returns the card as it is after such a write.
+        Returns the card as it is after a write.
         """
         if pin is None:
             raise Rejected("PIN_REQUIRED")
-        right = self._keys.pin_matches(card.id, pin, bytes.fromhex(stored))
-        if right and not card.pin_failures:
-            return None
         named = c.CardRef(id=card.id)
         envelope = c.Envelope(
             call.caller,
@@ -109,7 +115,8 @@ class CardReads:
             received_time=call.received_time,
             pins={named: pin},
         )
-        return approved(await self._bridge.decide(envelope)).result.cards[0]
+        answer = await self._bridge.decide(envelope)
+        return approved(answer).result.cards[0] if answer.record is not None else None
 
     async def _list_cards(
         self, request: v1.ListGiftCardsRequest, call: Call

@@ -43,6 +43,7 @@ CODES: Final[dict[str, int]] = {
     "REQUEST_ID_REUSED": _EXISTS,
     "ETAG_MISMATCH": code_pb2.ABORTED,
     "OVERLOADED": code_pb2.RESOURCE_EXHAUSTED,
+    "LOOKUP_BUDGET_EXHAUSTED": code_pb2.RESOURCE_EXHAUSTED,
     "DEADLINE_TOO_SHORT": code_pb2.DEADLINE_EXCEEDED,
     "OUTCOME_UNKNOWN": code_pb2.UNAVAILABLE,
     "UNAVAILABLE": code_pb2.UNAVAILABLE,
@@ -57,6 +58,9 @@ _MESSAGES: Final[dict[str, str]] = {
     "LOCATION_FORBIDDEN": "The credential is bound to another location.",
     "PAGE_TOKEN_INVALID": "The page token is not from this list. Start again without one.",
     "REQUEST_TOO_LARGE": "The request is larger than this service takes. Nothing was done.",
+    "LOOKUP_BUDGET_EXHAUSTED": (
+        "Too many wrong codes or PINs came from this client. Nothing was done; try again later."
+    ),
     "DEADLINE_TOO_SHORT": "Too little time was left to carry the request out. Nothing was done.",
     "UNAVAILABLE": "The service cannot carry the request out just now. Nothing was done.",
     "UNIMPLEMENTED": "This method is not offered here.",

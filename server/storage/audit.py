@@ -26,6 +26,11 @@ class Snapshot:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    @property
+    def connection(self) -> Connection:
+        """Whoever reads from it sees the same instant."""
+        return self._connection
+
     def count(self, table: Table, key: str = "", low: str = "", high: str | None = None) -> int:
         """Number of rows; with a key, of those above `low` and not above `high`."""
         query = select(func.count()).select_from(table)

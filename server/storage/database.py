@@ -6,8 +6,10 @@ PostgreSQL: READ COMMITTED, bounded waits, and a COMMIT that answers with a warn
 unknown.  The reasons are in DECISIONS.
 """
 
+import contextlib
 import fcntl
 import os
+import socket
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,12 +75,15 @@ __all__ = [
     "Database",
     "UnknownOutcomeError",
     "UnsafeDatabaseError",
+    "break_off",
     "commit",
     "driver_cursor",
     "is_broken",
     "is_duplicate",
     "is_lost_race",
     "is_unreachable",
+    "lock_file",
+    "normalize_url",
     "sqlite_is_safe",
 ]
 
@@ -108,12 +113,14 @@ class Database:
     """Two engines on one database: `writer` for the ledger's one thread, `reader` for the rest."""
 
     def __init__(self, url: str, *, production: bool = False) -> None:
-        self.url = _normalize(url)
+        self.url = normalize_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        #: How often the writer lost its server: who reads asks then where the primary is now.
+        self.losses = 0
         self._lock: int | None = None
         if self.is_sqlite:
             _require_safe_sqlite()
-            self._lock = _lock_file(Path(self.url.database or ""))
+            self._lock = lock_file(Path(self.url.database or ""))
             self.writer = _sqlite_engine(self.url, _WRITER_PRAGMAS)
             self.reader = _sqlite_engine(self.url, _READER_PRAGMAS)
         else:
@@ -156,7 +163,8 @@ class Database:
                     )
 
 
-def _normalize(url: str) -> URL:
+def normalize_url(url: str) -> URL:
+    """The address with its driver.  Raises UnsafeDatabaseError for what is not supported."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -193,7 +201,7 @@ def _require_safe_sqlite(version: tuple[int, ...] = pysqlite3.sqlite_version_inf
         )
 
 
-def _lock_file(path: Path) -> int:
+def lock_file(path: Path) -> int:
     """Holds an OS lock beside the database: a second server process must not start.
 
     Beside the file itself, whatever link it was reached by: one file, one lock.
@@ -302,6 +310,23 @@ def is_broken(connection: Connection) -> bool:
     if connection.closed or connection.invalidated:
         return True
     return bool(getattr(connection.connection.dbapi_connection, "closed", False))
+
+
+def break_off(connection: Connection) -> None:
+    """From any thread: whoever waits for the server's answer on this connection gets an error.
+
+    A server that stopped, or a network that swallows everything, would be waited for without end.
+    Nothing is cancelled: what the server was told to do it may still do.
+    """
+    if connection.dialect.name != "postgresql" or connection.closed or connection.invalidated:
+        return
+    driver: Any = connection.connection.dbapi_connection
+    # A connection that is over has no socket any more.
+    with (
+        contextlib.suppress(psycopg.Error, OSError),
+        socket.socket(fileno=os.dup(driver.pgconn.socket)) as wire,
+    ):
+        wire.shutdown(socket.SHUT_RDWR)
 
 
 class LostRaceError(Exception):

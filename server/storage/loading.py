@@ -57,8 +57,8 @@ CARD_COLUMNS: Final = (
     "id", "cell", "merchant_id", "book", "program_id", "program_version", "program_code", "unit",
     "state", "code_last_four", "time_zone", "create_time", "update_time", "initial_amount",
     "max_balance", "valid_from", "valid_until", "valid_from_time", "expire_time",
-    "reload_allowed", "return_allowed", "partial_redeem_allowed", "pin_hash", "pin_failures",
-    "pin_locked_until", "batch", "customer", "external_reference", "issued_location_id",
+    "reload_allowed", "return_allowed", "partial_redeem_allowed", "pin_hash", "pin_tries",
+    "batch", "customer", "external_reference", "issued_location_id",
     "issue_time", "labels", "sequence", "head",
 )  # fmt: skip
 ACCOUNT_COLUMNS: Final = (
@@ -85,15 +85,18 @@ _POSTING_COLUMNS: Final = (
 
 
 def to_card(row: Sequence[Any]) -> Card:
-    values = [*row[:30], {}, *row[31:]]
+    values = [*row[:23], {}, *row[24:29], {}, *row[30:]]
     card = Card(*values)
     card.book = _BOOKS[row[3]]
     card.state = _CARD_STATES[row[8]]
     card.reload_allowed = row[19] == 1
     card.return_allowed = row[20] == 1
     card.partial_redeem_allowed = row[21] == 1
-    if row[30] != "{}":
-        card.labels = orjson.loads(row[30])
+    if row[23] != "{}":
+        tries: dict[str, list[int]] = orjson.loads(row[23])
+        card.pin_tries = {client: (failures, until) for client, (failures, until) in tries.items()}
+    if row[29] != "{}":
+        card.labels = orjson.loads(row[29])
     return card
 
 

@@ -68,7 +68,7 @@ class Probe:
         # A file that was moved away is still readable, and its writes go where nobody looks.
         disk = os.statvfs(path)
         writable = os.access(path, os.W_OK) and not disk.f_flag & os.ST_RDONLY
-        return Findings(writable, self._is_current(self._connection), _free(str(path)))
+        return Findings(writable, self._is_current(self._connection), _free(path.parent))
 
     def _is_current(self, connection: Connection) -> bool:
         current = migrate.has_current_schema(connection)
@@ -84,12 +84,12 @@ def file_sizes(database: Database) -> dict[str, Callable[[], int]]:
     return {
         "main": partial(_size, path),
         "wal": partial(_size, f"{path}-wal"),
-        "disk_free": partial(_free, path),
+        "disk_free": partial(_free, Path(path).parent),
     }
 
 
-def _free(path: str) -> int:
-    disk = os.statvfs(path)
+def _free(directory: Path) -> int:
+    disk = os.statvfs(directory)
     return disk.f_bavail * disk.f_frsize
 
 

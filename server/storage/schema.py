@@ -190,8 +190,8 @@ card = _table(
     _required("return_allowed", SMALL),
     _required("partial_redeem_allowed", SMALL),
     Column("pin_hash", TEXT),
-    _required("pin_failures", INT64),
-    Column("pin_locked_until", INT64),
+    # Wrong PINs by API client: {"till": [failures, locked until in microseconds, or 0]}.
+    _required("pin_tries", TEXT),
     _text("batch"),
     _text("customer"),
     _text("external_reference"),

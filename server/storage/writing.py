@@ -78,7 +78,8 @@ def card_row(card: Card) -> list[Any]:
         row[index] = int(row[index])
     row[3] = int(row[3])
     row[8] = int(row[8])
-    row[30] = orjson.dumps(card.labels).decode() if card.labels else "{}"
+    row[23] = orjson.dumps(card.pin_tries).decode() if card.pin_tries else "{}"
+    row[29] = orjson.dumps(card.labels).decode() if card.labels else "{}"
     return row
 
 

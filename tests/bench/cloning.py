@@ -19,7 +19,7 @@ from tests.grpc_server import MERCHANT_ID
 
 #: What differs from the first card, in SQL over the number n; all else is copied.  An id is a
 #: UUIDv7 in its order; a request key starts with its share of all keys.
-_ID: Final = "substr(t.{column}, 1, 12) || '70008' || printf('%015x', n)"
+_ID: Final = "substr(:{column}, 1, 12) || '70008' || printf('%015x', n)"
 _SPREAD: Final = "unhex(printf('%08x', n * :step) || hex(randomblob(28)))"
 _IDS: Final = {
     "card": ("id",),
@@ -59,25 +59,30 @@ def clone_cards(
         (card_id,) = connection.execute(
             "SELECT card_id FROM code WHERE code_hash = ?", [code_hash(0)]
         ).fetchone()
-        numbers = {"first": first, "count": count, "step": 2**32 // count, "template": card_id}
+        numbers = {"first": first, "count": count, "step": 2**32 // count}
         for table in _IDS:
             say(f"  cloning {table}")
-            connection.execute(_statement(connection, table), numbers)
+            statement, template = _statement(connection, table, card_id)
+            connection.execute(statement, {**numbers, **template})
     finally:
         connection.execute("PRAGMA journal_mode=wal")
         connection.close()
 
 
-def _statement(connection: Any, table: str) -> str:
-    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-    own = {column: _ID.format(column=column) for column in _IDS[table]} | _OTHERS.get(table, {})
-    values = ", ".join(own.get(column, f"t.{column}") for column in columns)
-    order = "ORDER BY 1" if table == "code" else ""  # its key is random
+def _statement(connection: Any, table: str, card_id: str) -> tuple[str, dict[str, Any]]:
+    """What fills a table, and the row that is copied as its parameters.
+
+    Parameters, because SQLite first gathers in memory what is read from the table it writes to.
+    """
     whose = "id" if table == "card" else "card_id"
-    return f"""
+    found = connection.execute(f"SELECT * FROM {table} WHERE {whose} = ? LIMIT 1", [card_id])
+    row = dict(zip((column[0] for column in found.description), found.fetchone(), strict=True))
+    own = {column: _ID.format(column=column) for column in _IDS[table]} | _OTHERS.get(table, {})
+    values = ", ".join(own.get(column, f":{column}") for column in row)
+    order = "ORDER BY 1" if table == "code" else ""  # its key is random
+    statement = f"""
         WITH RECURSIVE numbers(n) AS (
           SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count
         )
-        INSERT INTO {table} ({", ".join(columns)})
-        SELECT {values} FROM numbers, (SELECT * FROM {table} WHERE {whose} = :template LIMIT 1) t
-        {order}"""
+        INSERT INTO {table} ({", ".join(row)}) SELECT {values} FROM numbers {order}"""
+    return statement, row

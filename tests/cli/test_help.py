@@ -10,7 +10,7 @@ from server.cli.root import app
 from tests.cli.conftest import Giftcard
 
 COMMANDS = {
-    "serve", "verify", "migrate", "call",
+    "serve", "verify", "backup", "restore", "migrate", "call",
     "keys create",
     "demo load", "demo show",
     "admin merchant create", "admin merchant list", "admin merchant show",
@@ -20,7 +20,7 @@ COMMANDS = {
     "admin token create", "admin token list", "admin token revoke", "admin token rotate",
     "card show", "card issue", "card activate", "card load", "card redeem", "card hold",
     "card capture", "card void", "card reverse", "card lookup", "card history",
-    "log list", "log show", "log reversals", "log create-key",
+    "log list", "log show", "log reversals", "log create-key", "log forget-reversal",
     "card reserve", "card release", "card certificate",
     "customer create", "customer list", "customer show", "customer earn", "customer adjust",
     "customer hold",
@@ -75,7 +75,11 @@ def test_no_command_takes_a_token(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(COMMANDS - {"serve", "migrate", "keys create", "log create-key", "demo load"})
+    "path",
+    sorted(
+        COMMANDS
+        - {"serve", "migrate", "keys create", "log create-key", "log forget-reversal", "demo load"}
+    ),
 )
 def test_what_prints_data_prints_json(path: str) -> None:
     assert any("--json" in parameter.opts for parameter in TREE[path].params)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from giftcard import v1
 
+from tests.certificates import Authority
 from tests.cli.giftcard import Service, invoke, run, serving
 from tests.ports import free_port
 from tests.processes import is_alive
@@ -97,6 +98,56 @@ def test_it_refuses_to_start(tmp_path: Path, settings: dict[str, str], sentence:
     assert (refused.returncode, refused.stdout) == (2, "")
     assert sentence in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("mutual", [False, True], ids=["TLS", "mTLS"])
+def test_with_tls_the_shim_and_the_command_line_use_it_too(tmp_path: Path, mutual: bool) -> None:
+    authority = Authority()
+    # The shim calls an address, and is told the name that the certificate has.
+    served = authority.issue(names=("localhost",)).write(tmp_path, "server")
+    shown = authority.issue("shim").write(tmp_path, "shim")
+    trusted = str(authority.write(tmp_path))
+    settings = {
+        **DEMO,
+        "GIFTCARD_TLS_CERTIFICATE_FILE": str(served.certificate_file),
+        "GIFTCARD_TLS_KEY_FILE": str(served.key_file),
+        "GIFTCARD_HTTP_UPSTREAM_CA_FILE": trusted,
+        "GIFTCARD_HTTP_UPSTREAM_NAME": "localhost",
+    }
+    client = {"GIFTCARD_TOKEN": TOKEN, "GIFTCARD_CA_FILE": trusted}
+    own = {"CERTIFICATE_FILE": str(shown.certificate_file), "KEY_FILE": str(shown.key_file)}
+    if mutual:
+        settings["GIFTCARD_TLS_CLIENT_CA_FILE"] = trusted
+        settings |= {f"GIFTCARD_HTTP_UPSTREAM_{name}": path for name, path in own.items()}
+        client |= {f"GIFTCARD_CLIENT_{name}": path for name, path in own.items()}
+    with serving(tmp_path, settings) as service:
+        client["GIFTCARD_SERVER"] = service.address.replace("127.0.0.1", "localhost")
+        done = run(tmp_path, "card", "redeem", "12399", "5.00", settings=client)
+        assert done.returncode == 0, done.stderr
+        plain = run(tmp_path, "card", "show", "12399", "--plaintext", settings=client)
+        assert plain.returncode == 1
+        assert "No server answers" in plain.stderr
+        with urllib.request.urlopen(f"http://{service.http_address}/readyz") as ready:
+            assert ready.status == 200
+        assert service.stop() == 0
+
+
+def test_a_shim_that_could_not_reach_its_service_is_refused(tmp_path: Path) -> None:
+    pair = Authority().issue().write(tmp_path, "server")
+    tls = {
+        "GIFTCARD_TLS_CERTIFICATE_FILE": str(pair.certificate_file),
+        "GIFTCARD_TLS_KEY_FILE": str(pair.key_file),
+    }
+    mutual = {**tls, "GIFTCARD_TLS_CLIENT_CA_FILE": str(pair.certificate_file)}
+    ca = {"GIFTCARD_HTTP_UPSTREAM_CA_FILE": str(pair.certificate_file)}
+    for settings, sentence in (
+        (tls, "so the shim beside it needs GIFTCARD_HTTP_UPSTREAM_CA_FILE"),
+        ({**mutual, **ca}, "so the shim beside it needs GIFTCARD_HTTP_UPSTREAM_CERTIFICATE_FILE"),
+        (ca, "but the service has no GIFTCARD_TLS_CERTIFICATE_FILE"),
+    ):
+        refused = run(tmp_path, "serve", settings=settings)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert sentence in refused.stderr
 
 
 def test_calls_in_flight_are_answered_before_it_ends(tmp_path: Path) -> None:
@@ -198,7 +249,7 @@ def test_workers_share_the_port_and_drain(tmp_path: Path, workers: dict[str, str
         ]
         assert listening == [1, 1]
         share = asyncio.run(_share_of_calls(service, 40))
-        assert sum(share) == 40
+        assert sum(share) in (40, 41), "the shim keeps one of its own"
         assert min(share) > 0
         outcomes = asyncio.run(_redeem_until_stopped(service, "DYN0000001"))
         assert service.process.wait(timeout=60) == 0

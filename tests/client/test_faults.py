@@ -2,136 +2,79 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from giftcard.v1 import (
-    GetGiftCardRequest,
-    GiftCardReference,
-    IssueGiftCardRequest,
-    LookupTransactionRequest,
-    LookupTransactionResponse,
-    Money,
-    RedeemGiftCardRequest,
-    RedeemGiftCardResponse,
-)
-from giftcard_client import GiftcardClient, OutcomeUnknown, RetryPolicy, reasons
+from giftcard.v1 import LookupTransactionResponse, RedeemGiftCardResponse
+from giftcard_client import GiftcardClient, GiftcardError, OutcomeUnknown, RetryPolicy, reasons
 
-from tests.client.relay import Relay
+from tests.client.till import BRIEF, INITIAL, balance, client, issue, redeem, state
+from tests.fault_proxy import FaultProxy
 from tests.faults.checks import check_books
 from tests.faults.conftest import MakeServer
-from tests.faults.conftest import make_server as make_server
 from tests.faults.planted import TRIGGER
-from tests.grpc_server import PROGRAM, TOKEN, GrpcServer
+from tests.grpc_server import GrpcServer
 from tests.ports import free_port
-
-INITIAL = 100_000
-#: Long enough for a machine that is busy with other things.
-LONG = RetryPolicy(patience_seconds=60, try_seconds=10)
-BRIEF = RetryPolicy(patience_seconds=0.7, try_seconds=0.3)
 
 By = Literal["lookup", "retry", "reversal"]
 State = LookupTransactionResponse.State
 
 
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """What is shown here does not depend on the engine; what does asks for both."""
-    return sqlite_url
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer]:
-    """A server whose books are right at the end."""
-    directory = tmp_path_factory.mktemp("server")
-    with GrpcServer(f"sqlite:///{directory / 'giftcard.sqlite3'}", directory) as server:
-        server.start()
-        yield server
-        assert server.stop() == 0
-    check_books(server.database_url)
-
-
-def client(address: str, policy: RetryPolicy = LONG) -> GiftcardClient:
-    return GiftcardClient(address, token=TOKEN, retry=policy)
-
-
-def usd(minor_units: int) -> Money:
-    return Money(minor_units=minor_units, currency_code="USD")
-
-
-def redeem(card: str, minor_units: int = 1, request_id: str = "") -> RedeemGiftCardRequest:
-    return RedeemGiftCardRequest(
-        gift_card=GiftCardReference(name=card), amount=usd(minor_units), request_id=request_id
-    )
-
-
-async def issue(to: GiftcardClient) -> str:
-    answer = await to.gift_cards.IssueGiftCard(
-        IssueGiftCardRequest(program=PROGRAM, amount=usd(INITIAL))
-    )
-    return answer.gift_card.name
-
-
-async def balance(at: GiftcardClient, card: str) -> int:
-    found = await at.gift_cards.GetGiftCard(GetGiftCardRequest(name=card))
-    return found.balance.minor_units
-
-
-async def state(at: GiftcardClient, request_id: str) -> str:
-    found = await at.gift_cards.LookupTransaction(LookupTransactionRequest(request_id=request_id))
-    return State.Name(found.state)
-
-
 async def test_an_answer_cut_off_is_asked_for_again(server: GrpcServer) -> None:
     """Cut at every tenth byte: the id is the client's own, and the money moves once."""
     replays = 0
-    async with client(server.address) as direct, Relay(server.address) as relay:
-        card = await issue(direct)
-        async with client(relay.address) as cut_off:
-            await balance(cut_off, card)
-            for count in range(0, 400, 10):
-                relay.cut_after(count)
-                request = redeem(card)
-                answer = await cut_off.gift_cards.RedeemGiftCard(request)
-                assert answer.transaction.request_id == request.request_id != ""
-                assert answer.gift_card.balance.minor_units == INITIAL - 1 - count // 10
-                replays += answer.replayed
-        assert await balance(direct, card) == INITIAL - 40
-    assert relay.cuts > 20
+    with FaultProxy(server.address) as proxy:
+        async with client(server.address) as direct:
+            card = await issue(direct)
+            async with client(proxy.address) as cut_off:
+                await balance(cut_off, card)
+                for count in range(0, 400, 10):
+                    proxy.cut_after(count)
+                    request = redeem(card)
+                    answer = await cut_off.gift_cards.RedeemGiftCard(request)
+                    assert answer.transaction.request_id == request.request_id != ""
+                    assert answer.gift_card.balance.minor_units == INITIAL - 1 - count // 10
+                    replays += answer.replayed
+            assert await balance(direct, card) == INITIAL - 40
+    assert proxy.cuts > 20
     assert replays, "no answer was lost after its commit"
 
 
-@pytest.mark.parametrize(
-    ("by", "applied", "left"),
-    [("lookup", True, INITIAL - 1), ("retry", True, INITIAL - 1), ("reversal", False, INITIAL)],
-)
-async def test_carried_out_and_no_answer_ever(
-    server: GrpcServer, by: By, applied: bool, left: int
-) -> None:
-    async with client(server.address) as direct, Relay(server.address) as relay:
-        card = await issue(direct)
-        async with client(relay.address, BRIEF) as cut_off:
-            await balance(cut_off, card)
-            relay.swallow()
-            request = redeem(card)
-            with pytest.raises(OutcomeUnknown) as unknown:
-                await cut_off.gift_cards.RedeemGiftCard(request)
-            assert unknown.value.request_id == request.request_id != ""
-            assert await balance(direct, card) == INITIAL - 1
-            # Still cut off: it stays unknown, and is told so of the same request.
-            with pytest.raises(OutcomeUnknown) as still:
-                await cut_off.resolve_unknown(unknown.value, by=by, patience_seconds=0.3)
-            assert still.value.request_id == request.request_id
-            relay.heal()
-            outcome = await cut_off.resolve_unknown(still.value, by=by)
-            assert outcome.applied == applied
-            assert outcome.found.transaction.request_id == request.request_id
-        assert await balance(direct, card) == left
-        # Asked again, by the id alone, as after a restart: the same.
-        again = await direct.resolve_unknown(request.request_id)
-        assert again.applied == applied
+async def test_carried_out_and_no_answer_ever(server: GrpcServer) -> None:
+    """Three redemptions of which nothing is heard; one is asked about, one repeated, one undone."""
+    ways: dict[By, bool] = {"lookup": True, "retry": True, "reversal": False}
+    once = RetryPolicy(patience_seconds=3, try_seconds=3)
+    with FaultProxy(server.address) as proxy:
+        async with client(server.address) as direct:
+            card = await issue(direct)
+            async with client(proxy.address, once) as cut_off:
+                await balance(cut_off, card)
+                proxy.black_hole("answers")
+                unknown = await asyncio.gather(*(_not_answered(cut_off, card) for _ in ways))
+                assert await balance(direct, card) == INITIAL - len(ways)
+                for error, (by, applied) in zip(unknown, ways.items(), strict=True):
+                    proxy.black_hole("answers")
+                    # Still cut off: it stays unknown, and is told so of the same request.
+                    with pytest.raises(OutcomeUnknown) as still:
+                        await cut_off.resolve_unknown(error, by=by, patience_seconds=0.3)
+                    assert still.value.request_id == error.request_id
+                    proxy.heal()
+                    outcome = await cut_off.resolve_unknown(still.value, by=by)
+                    assert outcome.applied == applied
+                    assert outcome.found.transaction.request_id == error.request_id
+                    # Asked again by the id alone, as after a restart: the same.
+                    again = await direct.resolve_unknown(error.request_id)
+                    assert again.applied == applied
+            assert await balance(direct, card) == INITIAL - 2
+
+
+async def _not_answered(cut_off: GiftcardClient, card: str) -> GiftcardError:
+    request = redeem(card)
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await cut_off.gift_cards.RedeemGiftCard(request)
+    assert unknown.value.request_id == request.request_id != ""
+    return unknown.value
 
 
 @pytest.mark.parametrize(
@@ -162,6 +105,28 @@ async def test_never_arrived(
             with pytest.raises(reasons.BY_REASON[late]):
                 await direct.gift_cards.RedeemGiftCard(request)
         assert await balance(direct, card) == INITIAL - applied
+
+
+async def test_an_earlier_try_is_not_forgotten(server: GrpcServer) -> None:
+    """The last try surely did nothing, for nobody was there; the first one may have."""
+    once_and_again = RetryPolicy(patience_seconds=3, try_seconds=3)
+    with FaultProxy(server.address) as proxy:
+        async with (
+            client(server.address) as direct,
+            client(proxy.address, once_and_again) as lost,
+        ):
+            card = await issue(direct)
+            await balance(lost, card)
+            proxy.black_hole("answers")
+            paying = asyncio.ensure_future(lost.gift_cards.RedeemGiftCard(redeem(card)))
+            while await balance(direct, card) == INITIAL:
+                assert not paying.done()
+            proxy.refuse()
+            with pytest.raises(OutcomeUnknown) as unknown:
+                await paying
+            assert "failed to connect" in str(unknown.value.__cause__)
+            assert (await direct.resolve_unknown(unknown.value)).applied
+            assert await balance(direct, card) == INITIAL - 1
 
 
 async def test_a_dead_server_is_not_an_unknown_outcome(server: GrpcServer) -> None:

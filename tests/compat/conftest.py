@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.cut_proxy import CutProxy
 from tests.compat.goldens import Goldens
 from tests.compat.stage import ShimServer
+from tests.fault_proxy import FaultProxy
 from tests.grpc_server import GrpcServer
 
 
@@ -42,14 +42,14 @@ def untouched_shim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimSer
 
 
 @pytest.fixture(scope="session")
-def behind(demo_server: GrpcServer) -> Iterator[CutProxy]:
+def behind(demo_server: GrpcServer) -> Iterator[FaultProxy]:
     """Between a shim of its own, `cut_shim`, and the service."""
-    with CutProxy(demo_server.address) as proxy:
+    with FaultProxy(demo_server.address) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="session")
-def cut_shim(behind: CutProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
+def cut_shim(behind: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
     """A shim whose way to the service is cut now and then."""
     with ShimServer(behind.address, tmp_path_factory.mktemp("cut-shim")) as shim:
         shim.start()

@@ -1,4 +1,4 @@
-"""The examples of a page in docs/: each command is run, and its answer stands below it.
+"""The examples of a page: each command is run, and its answer stands below it.
 
 What stands in ```sh is run before each.  A command starts with `$ ` and goes on until its quotes
 are closed; what follows is the answer.
@@ -6,19 +6,27 @@ are closed; what follows is the answer.
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-_BLOCK: Final = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SET_UP: Final = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_PRINTED_ADDRESS: Final = "127.0.0.1:8080"
-
 Volatile = Sequence[tuple[re.Pattern[str], str]]
 
 
-def check(page: Path, address: str, volatile: Volatile, *, regenerate: bool) -> int:
-    """Runs every example of a page in its order, and compares; returns how many there were."""
+def check(
+    page: Path,
+    places: Mapping[str, str],
+    volatile: Volatile,
+    *,
+    regenerate: bool,
+    language: str = "console",
+) -> int:
+    """Runs every example of a page in its order, and compares; returns how many there were.
+
+    The examples are the blocks of this language.  `places` says where what is printed really is.
+    """
+    block = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
     text = page.read_text()
     set_up = "".join(match.group(1) for match in _SET_UP.finditer(text))
     count = 0
@@ -27,11 +35,11 @@ def check(page: Path, address: str, volatile: Volatile, *, regenerate: bool) -> 
         nonlocal count
         lines = []
         for command in _commands(match.group(1)):
-            lines.append(f"$ {command}\n{_run(set_up, command, address)}\n")
+            lines.append(f"$ {command}\n{_run(set_up, command, places)}\n")
             count += 1
-        return "```console\n" + "".join(lines) + "```"
+        return f"```{language}\n" + "".join(lines) + "```"
 
-    now = _BLOCK.sub(run_block, text)
+    now = block.sub(run_block, text)
     if regenerate:
         page.write_text(now)
         return count
@@ -49,8 +57,10 @@ def _commands(block: str) -> list[str]:
     return commands
 
 
-def _run(set_up: str, command: str, address: str) -> str:
-    script = f"{set_up}\n{command}".replace(_PRINTED_ADDRESS, address)
+def _run(set_up: str, command: str, places: Mapping[str, str]) -> str:
+    script = f"{set_up}\n{command}"
+    for printed, real in places.items():
+        script = script.replace(printed, real)
     done = subprocess.run(
         ["bash", "-euc", script], check=True, capture_output=True, text=True, timeout=60
     )

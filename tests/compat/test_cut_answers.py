@@ -3,16 +3,18 @@
 import contextlib
 import http.client
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import pytest
 
 from compat_http.strict_json import exact_number as n
 from compat_http.strict_json import write
-from tests.compat.cut_proxy import CutProxy
+from tests.compat.offsets import every, spread, until_whole
 from tests.compat.retail7.messages import message
 from tests.compat.stage import Said, ShimServer, basic, call
+from tests.fault_proxy import FaultProxy
+from tests.prove.proof import Proof
 
 PATH: Final = "/retail7/giftcards"
 TILL: Final = basic("demo-pos", "demo-pos")
@@ -37,53 +39,40 @@ def balance(address: str, card: str) -> float:
     return found
 
 
-# `step` is the distance of the offsets: in passing some of them, at length all.
-STEPS = [pytest.param(31), pytest.param(1, marks=pytest.mark.slow)]
-
-
-#: No answer is so long that it is still cut there.
-OFFSET_MAX: Final = 5000
 #: Redemptions of 1.00 for each card.
 PER_CARD: Final = 20
+IN_PASSING: Final = 31
 
 
-def offsets(proxy: CutProxy, step: int) -> Iterator[int]:
-    """Cuts one answer at each offset, until one is too short to be cut."""
-    for offset in range(0, OFFSET_MAX, step):
-        cuts = proxy.cuts
-        proxy.cut_after(offset)
-        yield offset
-        proxy.heal()
-        if proxy.cuts == cuts:
-            assert offset > step, "hardly anything was cut"
-            return
-    raise AssertionError("the answers do not end")
+def cards(address: str) -> Iterator[tuple[str, int]]:
+    """A card for the next redemption, and what will be left on it."""
+    while True:
+        card = new_card(address)
+        yield from ((card, 25 - number) for number in range(1, PER_CARD + 1))
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_an_answer_of_the_service_cut_anywhere(
-    cut_shim: ShimServer, behind: CutProxy, step: int
-) -> None:
+def cut_to_shim(shim: ShimServer, behind: FaultProxy, offsets: Iterable[int]) -> int:
     """The shim asks again under the same id, so the till notices nothing."""
-    address = cut_shim.address
-    cards = [new_card(address) for _ in range(OFFSET_MAX // step // PER_CARD + 1)]
-    for number, offset in enumerate(offsets(behind, step)):
-        card, left = cards[number // PER_CARD], 25 - number % PER_CARD
+    address, wallet, count = shim.address, cards(shim.address), behind.cuts
+    for offset in until_whole(behind, offsets):
+        card, left = next(wallet)
+        behind.cut_after(offset)
         said = ask(address, "REDEEM", card, f"r{offset}", amount=n("1.00"), clientID=card)
         behind.heal()
-        assert (said.status, said.json["balance"]) == (200, left - 1), (offset, said.body)
-        assert balance(address, card) == left - 1, offset
+        assert (said.status, said.json["balance"]) == (200, left), (offset, said.body)
+        assert balance(address, card) == left, offset
+    return behind.cuts - count
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_an_answer_to_the_till_cut_anywhere(shim: ShimServer, step: int) -> None:
+def cut_to_till(shim: ShimServer, offsets: Iterable[int]) -> int:
     """The till sends the same again and is told what was done the first time."""
-    cards = [new_card(shim.address) for _ in range(OFFSET_MAX // step // PER_CARD + 1)]
-    with CutProxy(shim.address) as before:
-        for number, offset in enumerate(offsets(before, step)):
-            card, left = cards[number // PER_CARD], 25 - number % PER_CARD
+    wallet = cards(shim.address)
+    with FaultProxy(shim.address) as before:
+        for offset in until_whole(before, offsets):
+            card, left = next(wallet)
             arguments: dict[str, Any] = {"amount": n("1.00"), "clientID": card}
             cuts = before.cuts
+            before.cut_after(offset)
             # http.client takes headers that end in the middle for whole; what it then has for a
             # body is no JSON.
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
@@ -91,5 +80,23 @@ def test_an_answer_to_the_till_cut_anywhere(shim: ShimServer, step: int) -> None
                 assert before.cuts == cuts, f"a cut answer passed for a whole one at {offset}"
             before.heal()
             said = ask(shim.address, "REDEEM", card, f"t{offset}", **arguments)
-            assert (said.status, said.json["balance"]) == (200, left - 1), (offset, said.body)
-            assert balance(shim.address, card) == left - 1, offset
+            assert (said.status, said.json["balance"]) == (200, left), (offset, said.body)
+            assert balance(shim.address, card) == left, offset
+        return before.cuts
+
+
+def test_an_answer_of_the_service_cut_anywhere(cut_shim: ShimServer, behind: FaultProxy) -> None:
+    cut_to_shim(cut_shim, behind, every(IN_PASSING))
+
+
+def test_an_answer_to_the_till_cut_anywhere(shim: ShimServer) -> None:
+    cut_to_till(shim, every(IN_PASSING))
+
+
+@pytest.mark.slow
+def test_answers_cut_at_length(
+    proof: Proof, shim: ShimServer, cut_shim: ShimServer, behind: FaultProxy
+) -> None:
+    served = cut_to_shim(cut_shim, behind, spread(proof, push=5))
+    told = cut_to_till(shim, spread(proof, push=5))
+    proof.report("Redemptions of a till cut", service=served, till=told, unresolved=0, doubled=0)

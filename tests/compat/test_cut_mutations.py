@@ -6,28 +6,25 @@ was done once.
 
 import contextlib
 import http.client
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.compat.books import Books, books_of
-from tests.compat.cut_proxy import CutProxy
 from tests.compat.mutations import MUTATIONS, Mutation, number, ok
+from tests.compat.offsets import every, spread, until_whole
 from tests.compat.stage import ShimServer
+from tests.fault_proxy import FaultProxy
 from tests.grpc_server import GrpcServer
+from tests.prove.proof import Proof
 
-#: In passing a spread of offsets for all; at length every offset for one of each dialect, since
-#: between two of one dialect it is the same code that sends the bytes.
-EVERY: Final = ("retail7 LOAD", "cp Create, for a sale", "cp Confirm", "resico use",
-                "iwarehouse create")  # fmt: skip
-CASES: Final = [
-    *(pytest.param(name, 197, id=name) for name in MUTATIONS),
-    *(pytest.param(name, 1, id=f"{name}, everywhere", marks=pytest.mark.slow) for name in EVERY),
-]
-#: No answers are so long that they are still cut there.
-OFFSET_MAX: Final = 20_000
+#: At length, one of each dialect and two of the one that has the most words: between two of one
+#: dialect it is the same code that sends the bytes.
+AT_LENGTH: Final = ("retail7 LOAD", "cp Create, for a sale", "cp Confirm", "resico use",
+                    "iwarehouse create")  # fmt: skip
+IN_PASSING: Final = 197
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +34,21 @@ def books(worn_server: GrpcServer) -> Iterator[Books]:
 
 
 @pytest.fixture(scope="module")
-def before(worn_shim: ShimServer) -> Iterator[CutProxy]:
+def before(worn_shim: ShimServer) -> Iterator[FaultProxy]:
     """Between the client and the shim."""
-    with CutProxy(worn_shim.address) as proxy:
+    with FaultProxy(worn_shim.address) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
-def behind(worn_server: GrpcServer) -> Iterator[CutProxy]:
+def behind(worn_server: GrpcServer) -> Iterator[FaultProxy]:
     """Between the shim and the service."""
-    with CutProxy(worn_server.address) as proxy:
+    with FaultProxy(worn_server.address) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
-def cut_shim(behind: CutProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
+def cut_shim(behind: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShimServer]:
     """A shim whose way to the service is cut now and then."""
     directory: Path = tmp_path_factory.mktemp("cut-shim")
     with ShimServer(behind.address, directory) as shim:
@@ -86,24 +83,13 @@ class Done:
         return tuple(now - then for now, then in zip(state, self._before, strict=True))
 
 
-def offsets(proxy: CutProxy, step: int) -> Iterator[int]:
-    """Cuts at each offset, until what is answered is too short to be cut."""
-    for offset in range(0, OFFSET_MAX, step):
-        cuts = proxy.cuts
-        yield offset
-        proxy.heal()
-        if proxy.cuts == cuts:
-            assert offset, "nothing was cut"
-            return
-    raise AssertionError("the answers do not end")
-
-
-@pytest.mark.parametrize(("name", "step"), CASES)
-def test_the_answer_to_the_client(
-    worn_shim: ShimServer, before: CutProxy, books: Books, name: str, step: int
-) -> None:
-    done = Done(books, name, worn_shim.address)
-    for offset in offsets(before, step):
+def cut_to_client(
+    shim: ShimServer, before: FaultProxy, books: Books, name: str, offsets: Iterable[int]
+) -> int:
+    """Returns at how many offsets an answer was cut."""
+    done = Done(books, name, shim.address)
+    count = before.cuts
+    for offset in until_whole(before, offsets):
         mutation = done.next()
         cuts = before.cuts
         before.cut_after(offset)
@@ -113,22 +99,23 @@ def test_the_answer_to_the_client(
             said = mutation.send(before.address)
             assert before.cuts > cuts or said.status in (200, 204), said
         before.heal()
-        ok(mutation.send(worn_shim.address))
+        ok(mutation.send(shim.address))
         done.check_once(mutation, offset)
+    return before.cuts - count
 
 
-@pytest.mark.parametrize(("name", "step"), CASES)
-def test_an_answer_of_the_service(
-    worn_shim: ShimServer,
+def cut_to_shim(
+    shim: ShimServer,
     cut_shim: ShimServer,
-    behind: CutProxy,
+    behind: FaultProxy,
     books: Books,
     name: str,
-    step: int,
-) -> None:
+    offsets: Iterable[int],
+) -> int:
     """One call may ask the service several times; each of its answers is cut somewhere."""
-    done = Done(books, name, worn_shim.address)
-    for offset in offsets(behind, step):
+    done = Done(books, name, shim.address)
+    count = behind.cuts
+    for offset in until_whole(behind, offsets):
         mutation = done.next()
         behind.cut_after(offset)
         said = mutation.send(cut_shim.address)
@@ -137,3 +124,41 @@ def test_an_answer_of_the_service(
             said = mutation.send(cut_shim.address)  # the connection itself was cut at its start
         ok(said)
         done.check_once(mutation, offset)
+    return behind.cuts - count
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_answer_to_the_client(
+    worn_shim: ShimServer, before: FaultProxy, books: Books, name: str
+) -> None:
+    cut_to_client(worn_shim, before, books, name, every(IN_PASSING))
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_an_answer_of_the_service(
+    worn_shim: ShimServer, cut_shim: ShimServer, behind: FaultProxy, books: Books, name: str
+) -> None:
+    cut_to_shim(worn_shim, cut_shim, behind, books, name, every(IN_PASSING))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AT_LENGTH)
+def test_the_answer_to_the_client_at_length(
+    proof: Proof, worn_shim: ShimServer, before: FaultProxy, books: Books, name: str
+) -> None:
+    cuts = cut_to_client(worn_shim, before, books, name, spread(proof, push=11))
+    proof.report(f"Answer to the client cut, {name}", offsets=cuts, unresolved=0, doubled=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AT_LENGTH)
+def test_an_answer_of_the_service_at_length(
+    proof: Proof,
+    worn_shim: ShimServer,
+    cut_shim: ShimServer,
+    behind: FaultProxy,
+    books: Books,
+    name: str,
+) -> None:
+    cuts = cut_to_shim(worn_shim, cut_shim, behind, books, name, spread(proof, push=37))
+    proof.report(f"Answer of the service cut, {name}", offsets=cuts, unresolved=0, doubled=0)

@@ -58,8 +58,8 @@ def test_the_examples(tmp_path: Path, request: pytest.FixtureRequest, page: Page
         GrpcServer(url, tmp_path, environment={"GIFTCARD_DEMO": "1"}) as server,
         ShimServer(server.start(), tmp_path) as shim,
     ):
-        address = shim.start()
-        count = documented.check(page.path, address, page.volatile, regenerate=regenerate)
+        places = {"127.0.0.1:8080": shim.start()}
+        count = documented.check(page.path, places, page.volatile, regenerate=regenerate)
     assert count >= len(page.operations)
 
 
@@ -69,5 +69,6 @@ def test_every_operation_is_there(page: Page) -> None:
     assert [each for each in page.operations if each.lower() not in examples] == []
 
 
-def test_every_page_is_run() -> None:
-    assert {path.stem for path in DOCS.glob("*.md")} == {page.name for page in PAGES}
+def test_every_page_with_examples_is_run() -> None:
+    with_examples = {path.stem for path in DOCS.glob("*.md") if "```console" in path.read_text()}
+    assert with_examples == {page.name for page in PAGES}

@@ -97,6 +97,7 @@ WRITES: list[tuple[list[Any], int, int | None, bool]] = [
     (["DEADLINE_TOO_SHORT"], 503, None, False),
     # Nothing was done, and the till is told to wait.
     (["OVERLOADED"], 503, 1, False),
+    (["LOOKUP_BUDGET_EXHAUSTED"], 429, 1, False),
     # A decision is never unknown.
     (["INSUFFICIENT_FUNDS"], 422, 1, False),
     (["GIFT_CARD_NOT_FOUND"], 404, 1, False),
@@ -121,6 +122,7 @@ WRITES: list[tuple[list[Any], int, int | None, bool]] = [
     # What turned the second attempt away says nothing of the first.
     (["OUTCOME_UNKNOWN", "UNAVAILABLE"], 504, None, True),
     (["OUTCOME_UNKNOWN", "OVERLOADED"], 504, None, True),
+    (["OUTCOME_UNKNOWN", "LOOKUP_BUDGET_EXHAUSTED"], 504, None, True),
     (["OUTCOME_UNKNOWN", "UNAUTHENTICATED"], 504, None, True),
     (["OUTCOME_UNKNOWN", "SCOPE_MISSING"], 504, None, True),
     (["OUTCOME_UNKNOWN", "LOCATION_FORBIDDEN"], 504, None, True),

@@ -173,7 +173,22 @@ QUEUED                DIALECT  OPERATION  DERIVED ID  ATTEMPTS  NEXT
     ]
 
 
+def test_a_reversal_that_nobody_may_send_is_given_up(kept: Path, demo_server: GrpcServer) -> None:
+    settings = {"GIFTCARD_EXCHANGE_DATABASE_URL": url_of(kept)}
+    with ShimServer(demo_server.address, kept, environment=settings) as shim:
+        shim.start()
+        busy = giftcard(kept, "forget-reversal", "cp/s-1")
+        assert (busy.returncode, busy.stdout) == (2, "")
+        assert "Another shim has" in busy.stderr
+        shim.kill()
+    done = giftcard(kept, "forget-reversal", "cp/s-1")
+    assert (done.returncode, done.stdout) == (0, "Forgotten. It will not be sent.\n")
+    found = json.loads(giftcard(kept, "reversals", "--json").stdout)["reversals"]
+    assert [each["derivedRequestId"] for each in found] == ["cp/s-2"]
+
+
 REFUSED: list[tuple[tuple[str, ...], int, str]] = [
+    (("forget-reversal", "cp/s-9"), 1, "giftcard: No reversal of cp/s-9 waits.\n"),
     (("show", "9"), 1, "giftcard: There is no exchange 9.\n"),
     (("list", "--status", "6xx"), 2, "giftcard: 6xx is not a status such as 504 or 5xx.\n"),
     (("list", "--since", "soon"), 2,

@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 
 from compat_http.strict_json import exact_number as n
-from tests.compat.cut_proxy import CutProxy
 from tests.compat.stage import Said, ShimServer
 from tests.compat.test_cut_answers import ask, balance
+from tests.fault_proxy import FaultProxy
 from tests.grpc_server import GrpcServer
 
 _WAIT_SECONDS: Final = 60.0
@@ -28,13 +28,13 @@ SETTINGS: Final = {
 
 
 @pytest.fixture
-def proxy(demo_server: GrpcServer) -> Iterator[CutProxy]:
-    with CutProxy(demo_server.address) as proxy:
+def proxy(demo_server: GrpcServer) -> Iterator[FaultProxy]:
+    with FaultProxy(demo_server.address) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def make_shim(proxy: CutProxy, tmp_path: Path) -> Iterator[Callable[[int], ShimServer]]:
+def make_shim(proxy: FaultProxy, tmp_path: Path) -> Iterator[Callable[[int], ShimServer]]:
     """Makes the shim; the number is the seconds for which a client's retry wins."""
     made: list[ShimServer] = []
 
@@ -62,7 +62,7 @@ def redeem(shim: ShimServer, card: str, **members: Any) -> Said:
     return ask(shim.address, "REDEEM", card, f"{card}-1", **members)
 
 
-def lost_redemption(cut: ShimServer, proxy: CutProxy, straight: ShimServer) -> str:
+def lost_redemption(cut: ShimServer, proxy: FaultProxy, straight: ShimServer) -> str:
     """Redeems 5.00 from a new card; it is done, but no answer comes back.  Returns the card.
 
     `straight` is another shim, which is not cut off.
@@ -101,7 +101,7 @@ def eventually(shim: ShimServer, card: str, expected: float) -> None:
 
 
 def test_what_was_answered_504_is_undone(
-    make_shim: Callable[[int], ShimServer], proxy: CutProxy, shim: ShimServer
+    make_shim: Callable[[int], ShimServer], proxy: FaultProxy, shim: ShimServer
 ) -> None:
     cut = make_shim(1)
     card = lost_redemption(cut, proxy, shim)
@@ -114,7 +114,7 @@ def test_what_was_answered_504_is_undone(
 
 
 def test_the_tills_retry_wins(
-    make_shim: Callable[[int], ShimServer], proxy: CutProxy, shim: ShimServer
+    make_shim: Callable[[int], ShimServer], proxy: FaultProxy, shim: ShimServer
 ) -> None:
     cut = make_shim(3600)
     card = lost_redemption(cut, proxy, shim)
@@ -127,7 +127,7 @@ def test_the_tills_retry_wins(
 
 
 def test_another_request_under_the_id_does_not_win(
-    make_shim: Callable[[int], ShimServer], proxy: CutProxy, shim: ShimServer
+    make_shim: Callable[[int], ShimServer], proxy: FaultProxy, shim: ShimServer
 ) -> None:
     cut = make_shim(1)
     card = lost_redemption(cut, proxy, shim)
@@ -139,7 +139,7 @@ def test_another_request_under_the_id_does_not_win(
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_the_queue_survives_the_shim(
-    make_shim: Callable[[int], ShimServer], proxy: CutProxy, shim: ShimServer, end: str
+    make_shim: Callable[[int], ShimServer], proxy: FaultProxy, shim: ShimServer, end: str
 ) -> None:
     cut = make_shim(1)
     card = lost_redemption(cut, proxy, shim)
@@ -150,7 +150,7 @@ def test_the_queue_survives_the_shim(
 
 
 def test_a_service_that_is_away_is_no_unknown_outcome(
-    make_shim: Callable[[int], ShimServer], proxy: CutProxy, shim: ShimServer
+    make_shim: Callable[[int], ShimServer], proxy: FaultProxy, shim: ShimServer
 ) -> None:
     cut = make_shim(1)
     card = a_card(cut)

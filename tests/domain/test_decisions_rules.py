@@ -183,6 +183,26 @@ def test_five_wrong_pins_close_the_card_to_guessing() -> None:
     )  # fmt: skip
 
 
+def test_who_guesses_a_pin_locks_nobody_else_out() -> None:
+    wrong = (Redeem("A", 1, pin="0000").by("web"), no("PIN_INCORRECT"))
+    right = Redeem("A", 1, pin="1234")
+    play(
+        (Issue("A", 100, pin="1234"), ok()),
+        (Redeem("A", 1, pin="0000"), no("PIN_INCORRECT")),
+        wrong, wrong, wrong, wrong,
+        # The till's success forgives the till alone.
+        (right, ok(A=99)),
+        wrong,
+        (right.by("web"), no("PIN_LOCKED")),
+        (right, ok(A=98)),
+        (right.by("web"), no("PIN_LOCKED")),
+        Wait(15 * 60 + 1),
+        (right.by("web"), ok(A=97)),
+        wrong, wrong, wrong, wrong,
+        (right.by("web"), ok(A=96)),
+    )  # fmt: skip
+
+
 def test_a_wrong_pin_says_nothing_of_the_card() -> None:
     play(
         (Issue("A", 100, pin="1234"), ok()),

@@ -44,87 +44,20 @@ UNLIMITED: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-class Edge:
-    """One edge.  `directory` holds all that it keeps; `environment` further settings."""
+class Caller:
+    """Calls an edge over TLS, by HTTP and by gRPC."""
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        environment: Mapping[str, str] = _NOTHING_MORE,
-        changes: Mapping[str, str] = _NOTHING_MORE,
-    ) -> None:
-        self.directory = directory
-        self.port = 0
-        self.grpc_address = ""
-        self.http_address = ""
-        self.admin_address = ""
-        self._more = dict(environment)
-        self._changes = changes
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: Watchdog | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self.kill()
+    def __init__(self, port: int, certificate: Path) -> None:
+        self.port = port
+        self.certificate = certificate
 
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
     @property
-    def certificate(self) -> Path:
-        """What a client trusts."""
-        return self.directory / "tls" / "certificate.pem"
-
-    @property
     def tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.certificate)
-
-    def log(self, name: str) -> str:
-        """What has been written by `service` (with the shim), `envoy`, or `access`."""
-        path = self.directory / f"{name}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def start(self) -> None:
-        """Raises RuntimeError with what was said when it is not ready."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        file = self.directory / "changed.yaml"
-        file.write_text(config.render(config.DEVELOPMENT, self._changes), encoding="utf-8")
-        with (self.directory / "edge.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "compat_http.envoy"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                cwd=config.ROOT, env=self._environment(file), start_new_session=True,
-            )  # fmt: skip
-        # Asked to stop, it stops the others; it would leave them behind if it were killed.
-        self._watchdog = Watchdog(self._process.pid, "TERM")
-        try:
-            said = self._read_ready_block()
-        except BaseException:
-            self.kill()
-            raise
-        self.port = int(said["REST, gRPC, gRPC-Web, legacy"].rpartition(":")[2])
-        self.grpc_address = said["behind it, gRPC"]
-        self.http_address = said["behind it, legacy"].removeprefix("http://")
-        self.admin_address = said["Envoy's administration"].removeprefix("http://")
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Asks it to stop; returns the exit status."""
-        process = self._running()
-        process.send_signal(number)
-        status = process.wait(timeout=_TIMEOUT_SECONDS)
-        self._forget()
-        return status
-
-    def kill(self) -> None:
-        process = self._running()
-        kill_family(process.pid)
-        process.wait()
-        self._forget()
 
     def call(
         self,
@@ -158,6 +91,83 @@ class Edge:
         options = (("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1))
         return grpc.aio.secure_channel(f"127.0.0.1:{self.port}", credentials, options)
 
+
+class Edge(Caller):
+    """One edge.  `directory` holds all that it keeps; `environment` further settings."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        environment: Mapping[str, str] = _NOTHING_MORE,
+        changes: Mapping[str, str] = _NOTHING_MORE,
+    ) -> None:
+        super().__init__(0, directory / "tls" / "certificate.pem")
+        self.directory = directory
+        self.grpc_address = ""
+        self.http_address = ""
+        self.admin_address = ""
+        self._more = dict(environment)
+        self._changes = changes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: Watchdog | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.kill()
+
+    @property
+    def process_id(self) -> int:
+        return self._running().pid
+
+    def log(self, name: str) -> str:
+        """What has been written by `service` (with the shim), `envoy`, or `access`."""
+        path = self.directory / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> None:
+        """Raises RuntimeError with what was said when it is not ready."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        file = self.directory / "changed.yaml"
+        file.write_text(config.render(config.DEVELOPMENT, self._changes), encoding="utf-8")
+        with (self.directory / "edge.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "compat_http.envoy"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                cwd=config.ROOT, env=self._environment(file), start_new_session=True,
+            )  # fmt: skip
+        # Asked to stop, it stops the others; it would leave them behind if it were killed.
+        self._watchdog = Watchdog(self._process.pid, "TERM")
+        try:
+            said = self._read_ready_block()
+        except BaseException:
+            self.kill()
+            raise
+        self.port = int(said["REST, gRPC, gRPC-Web, legacy"].rpartition(":")[2])
+        self.grpc_address = said["behind it, gRPC"]
+        self.http_address = said["behind it, legacy"].removeprefix("http://")
+        self.admin_address = said["Envoy's administration"].removeprefix("http://")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Asks it to stop; returns the exit status."""
+        self._running().send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits until it has ended; returns the exit status."""
+        status = self._running().wait(timeout=_TIMEOUT_SECONDS)
+        self._forget()
+        return status
+
+    def kill(self) -> None:
+        process = self._running()
+        kill_family(process.pid)
+        process.wait()
+        self._forget()
+
     def admin(self, path: str, method: str = "GET") -> bytes:
         """Asks Envoy's administration."""
         connection = http.client.HTTPConnection(self.admin_address, timeout=_TIMEOUT_SECONDS)
@@ -178,6 +188,11 @@ class Edge:
             "GIFTCARD_KEY_FILE": str(keys_in(self.directory)),
             "GIFTCARD_GRPC_ADDRESS": "127.0.0.1:0",
             "GIFTCARD_HTTP_ADDRESS": "127.0.0.1:0",
+            # Invented requests name what is not there more often than any client may.
+            "GIFTCARD_LOOKUP_MISSES_PER_CLIENT_MAX": "1000000000",
+            "GIFTCARD_LOOKUP_MISSES_MAX": "1000000000",
+            "GIFTCARD_ADMIN_ADDRESS": "",
+            "GIFTCARD_HTTP_ADMIN_ADDRESS": "",
             "GIFTCARD_EDGE_PORT": "0",
             "GIFTCARD_EDGE_ADMIN_PORT": "0",
             "GIFTCARD_EDGE_DIRECTORY": str(self.directory),

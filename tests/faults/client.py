@@ -202,6 +202,19 @@ def redeem(card: str, minor_units: int, request_id: str = "") -> v1.RedeemGiftCa
     )
 
 
+def load(card: str, minor_units: int) -> v1.LoadGiftCardRequest:
+    return v1.LoadGiftCardRequest(
+        gift_card=card_ref(card), amount=dollars(minor_units), request_id=unique()
+    )
+
+
+def transfer(source: str, target: str, minor_units: int) -> v1.TransferBalanceRequest:
+    return v1.TransferBalanceRequest(
+        source=card_ref(source), target=card_ref(target), amount=dollars(minor_units),
+        request_id=unique(),
+    )  # fmt: skip
+
+
 def authorize(
     card: str, minor_units: int, request_id: str = "", seconds: int = 0
 ) -> v1.AuthorizeGiftCardRequest:

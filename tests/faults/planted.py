@@ -8,7 +8,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,10 @@ from server import __main__ as program
 from server import app, settings
 from server.domain.model import Account, Card
 from server.ledger.engine import Batch, Ledger, Outcome
+from server.ledger.reader import CardQuery, Reader
 from server.storage import loading
 
-#: While this file is there, one COMMIT fails and removes it.
+#: While this file is there, one COMMIT fails and removes it; or what gets stuck stays so.
 TRIGGER: Final = "PLANTED_TRIGGER"
 #: A file of eight bytes: microseconds by which the server's clock is ahead.
 CLOCK: Final = "PLANTED_CLOCK"
@@ -97,6 +98,29 @@ def stale_balance() -> None:
     _replace(loading, "load_cards", load_stale)
 
 
+def stale_read() -> None:
+    """Answers look-ups out of a little cache.
+
+    The till has just sold the last 10 dollars of a card, and the display beside it still shows 10.
+    """
+    cards = Reader.cards
+    cache: dict[tuple[str, tuple[str, ...]], tuple[float, Any]] = {}
+
+    def cards_out_of_cache(self: Reader, queries: Sequence[CardQuery]) -> list[Any]:
+        now = time.monotonic()
+        found = cards(self, queries)
+        for number, query in enumerate(queries):
+            key = (query.ref.id, query.hashes)
+            kept = cache.get(key)
+            if kept is not None and now - kept[0] < _STALE_SECONDS:
+                found[number] = kept[1]
+            else:
+                cache[key] = (now, found[number])
+        return found
+
+    _replace(Reader, "cards", cards_out_of_cache)
+
+
 def _values(account: Account) -> tuple[Any, ...]:
     return (
         account.id, account.card_id, account.origin, account.expire_time, account.balance,
@@ -146,6 +170,34 @@ def slow_commit() -> None:
     _replace(Ledger, "complete", complete_slowly)
 
 
+def stuck_commit() -> None:
+    """A disk or network that does not come back."""
+    commit = Connection.commit
+
+    def commit_at_last(self: Connection) -> None:
+        _wait_while_triggered()
+        commit(self)
+
+    _replace(Connection, "commit", commit_at_last)
+
+
+def stuck_loop() -> None:
+    """An event loop that stands still; half a second of that is enough here."""
+    prepare = Ledger.prepare
+
+    def prepare_at_last(self: Ledger, batch: Batch) -> None:
+        _wait_while_triggered()
+        prepare(self, batch)
+
+    _replace(Ledger, "prepare", prepare_at_last)
+    _replace(app, "_LOOP_SECONDS_MAX", 0.5)
+
+
+def _wait_while_triggered() -> None:
+    while Path(os.environ[TRIGGER]).exists():
+        time.sleep(0.01)
+
+
 def clock() -> None:
     """A clock that another process moves."""
     path = Path(os.environ[CLOCK])
@@ -172,9 +224,12 @@ PLANTS: Final[dict[str, Callable[[], None]]] = {
         acknowledge_before_commit,
         no_row_lock,
         stale_balance,
+        stale_read,
         commit_fails_before,
         commit_fails_after,
         slow_commit,
+        stuck_commit,
+        stuck_loop,
         clock,
     )
 }

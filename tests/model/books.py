@@ -4,6 +4,7 @@ Written from the contract, not from the product's code, which it must never impo
 on purpose: everything is recomputed from small lists whenever it is asked for.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,8 +63,8 @@ class Card:
     expires: int = NEVER
     created_on: int = 0
     pin: str | None = None
-    wrong_pins: int = 0
-    pin_locked_until: int = 0
+    wrong_pins: Counter[str] = field(default_factory=Counter)
+    pin_locked_until: dict[str, int] = field(default_factory=dict)
     tranches: list[Tranche] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
 

@@ -33,23 +33,26 @@ def take(decided: Decided, card: Card, amount: int, why: str, now: int) -> None:
         decided.moves.append(Move(card, tranche, -part, why))
 
 
-def need_pin(card: Card, pin: str | None, now: int) -> None:
+def need_pin(card: Card, request: Request, pin: str | None, now: int) -> None:
     if card.pin is None:
         return
-    if card.pin_locked_until > now:
+    if card.pin_locked_until.get(request.client, 0) > now:
         raise Refusal("PIN_LOCKED")
     if pin is None:
         raise Refusal("PIN_REQUIRED")
     if pin != card.pin:
-        card.wrong_pins += 1
-        if card.wrong_pins % 5 == 0:
-            quarters_of_an_hour = 2 ** (card.wrong_pins // 5 - 1)
-            card.pin_locked_until = now + quarters_of_an_hour * 900 * o.SECOND
+        card.wrong_pins[request.client] += 1
+        wrong = card.wrong_pins[request.client]
+        if wrong % 5 == 0:
+            quarters_of_an_hour = 2 ** (wrong // 5 - 1)
+            card.pin_locked_until[request.client] = now + quarters_of_an_hour * 900 * o.SECOND
         raise Refusal("PIN_INCORRECT")
 
 
-def forget_wrong_pins(card: Card) -> None:
-    card.wrong_pins = card.pin_locked_until = 0
+def forget_wrong_pins(card: Card, request: Request) -> None:
+    """One's own."""
+    card.wrong_pins.pop(request.client, None)
+    card.pin_locked_until.pop(request.client, None)
 
 
 def need_state(card: Card, *states: str) -> None:
@@ -206,18 +209,18 @@ def _sell(
 
 def activate(model: "LedgerModel", request: Request, op: o.Activate, now: int) -> Decided:
     card = model.card(request, op.card)
-    need_pin(card, op.pin, now)
+    need_pin(card, request, op.pin, now)
     need_state(card, "INACTIVE")
     decided = approve(request, card.unit, [card])
     decided.validity_before = (card.valid_from, card.valid_until)
     _sell(decided, card, op.amount, op.unit, "PAID", NEVER, now)
-    forget_wrong_pins(card)
+    forget_wrong_pins(card, request)
     return decided
 
 
 def load(model: "LedgerModel", request: Request, op: o.Load, now: int) -> Decided:
     card = model.card(request, op.card)
-    need_pin(card, op.pin, now)
+    need_pin(card, request, op.pin, now)
     need_state(card, "ACTIVE")
     need_valid(card, now)
     expires = need_future(op.tranche_until, now)
@@ -227,7 +230,7 @@ def load(model: "LedgerModel", request: Request, op: o.Load, now: int) -> Decide
     need_sellable(card, op.amount)
     need_room(card, op.amount, now)
     decided = approve(request, card.unit, [card], approved=op.amount)
-    forget_wrong_pins(card)
+    forget_wrong_pins(card, request)
     put(decided, card, op.origin, expires, op.amount, "LOADED")
     return decided
 
@@ -288,7 +291,7 @@ def transfer(model: "LedgerModel", request: Request, op: o.Transfer, now: int) -
     source, target = model.card(request, op.source), model.card(request, op.target)
     if source is target:
         raise Refusal("SAME_CARD")
-    need_pin(source, op.pin, now)
+    need_pin(source, request, op.pin, now)
     need_state(source, "ACTIVE", "LOCKED")
     need_state(target, "ACTIVE")
     need_valid(source, now)
@@ -311,7 +314,7 @@ def transfer(model: "LedgerModel", request: Request, op: o.Transfer, now: int) -
     if amount == 0 and not op.close_source:
         raise Refusal("NO_BALANCE")
     decided = approve(request, source.unit, [source, target], approved=amount)
-    forget_wrong_pins(source)
+    forget_wrong_pins(source, request)
     _move(decided, source, target, amount, now)
     if op.close_source:
         _end(decided, source)

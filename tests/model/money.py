@@ -42,7 +42,7 @@ def _need_whole(card: Card, amount: int, now: int) -> None:
 
 def redeem(model: "LedgerModel", request: Request, op: o.Redeem, now: int) -> Decided:
     card = model.card(request, op.card)
-    need_pin(card, op.pin, now)
+    need_pin(card, request, op.pin, now)
     need_state(card, "ACTIVE")
     need_valid(card, now)
     need_unit(card.unit, op.unit)
@@ -51,7 +51,7 @@ def redeem(model: "LedgerModel", request: Request, op: o.Redeem, now: int) -> De
     reserved = 0 if own is None else own.keeps()
     amount = _grant(card.available(now) + reserved, op.amount, op.partial)
     _need_whole(card, amount, now)
-    forget_wrong_pins(card)
+    forget_wrong_pins(card, request)
     decided = approve(request, card.unit, [card], approved=amount)
     if own is None:
         take(decided, card, amount, "REDEEMED", now)
@@ -78,7 +78,7 @@ def redeem_many(model: "LedgerModel", request: Request, op: o.RedeemMany, now: i
     if len(set(cards)) < len(cards):
         raise Refusal("SAME_CARD")
     for number, card in enumerate(cards):
-        need_pin(card, op.pins[number] if op.pins else None, now)
+        need_pin(card, request, op.pins[number] if op.pins else None, now)
     for card in cards:
         need_state(card, "ACTIVE")
     for card in cards:
@@ -102,7 +102,7 @@ def redeem_many(model: "LedgerModel", request: Request, op: o.RedeemMany, now: i
     decided = approve(request, op.unit, spent, approved=amount, plan=plan)
     for card, share in shares.items():
         if share:
-            forget_wrong_pins(card)
+            forget_wrong_pins(card, request)
         take(decided, card, share, "REDEEMED", now)
     return decided
 
@@ -115,7 +115,7 @@ def _urgency(card: Card, now: int) -> tuple[int, int]:
 
 def authorize(model: "LedgerModel", request: Request, op: o.Authorize, now: int) -> Decided:
     card = model.card(request, op.card)
-    need_pin(card, op.pin, now)
+    need_pin(card, request, op.pin, now)
     need_state(card, "ACTIVE")
     need_valid(card, now)
     if op.amount is not None:
@@ -130,7 +130,7 @@ def authorize(model: "LedgerModel", request: Request, op: o.Authorize, now: int)
         raise Refusal("NO_BALANCE")
     amount = available if op.amount is None else _grant(available, op.amount, op.partial)
     _need_whole(card, amount, now)
-    forget_wrong_pins(card)
+    forget_wrong_pins(card, request)
     expires = now + (op.seconds or HOLD_SECONDS) * SECOND
     decided = approve(request, card.unit, [card], approved=amount, hold_state="OPEN")
     decided.hold = Hold(card, request.client, op.exclusive, expires, card.split(amount, now))

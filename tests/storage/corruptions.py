@@ -107,9 +107,9 @@ entry: entry of nobody
 entry: card without entries
   INSERT INTO card (id, cell, merchant_id, book, program_id, program_version, program_code,
       unit, state, time_zone, initial_amount, reload_allowed, return_allowed,
-      partial_redeem_allowed, pin_failures, labels, sequence, head, create_time, update_time)
+      partial_redeem_allowed, pin_tries, labels, sequence, head, create_time, update_time)
       SELECT 'z', cell, merchant_id, book, program_id, program_version, program_code, unit, 1,
-      time_zone, 0, 1, 1, 1, 0, '{}', 0, '', 1, 1 FROM card WHERE id = <card issue-a>
+      time_zone, 0, 1, 1, 1, '{}', '{}', 0, '', 1, 1 FROM card WHERE id = <card issue-a>
 card: card's state
   UPDATE card SET state = 3 WHERE id = <card issue-a>
 card: card's sequence

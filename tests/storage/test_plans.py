@@ -24,15 +24,15 @@ _IDS = [f"id-{n:08d}" for n in (5, 500, 5_000)]
 _FILL = """
 INSERT INTO card (id, cell, merchant_id, book, program_id, program_version, program_code, unit,
     state, code_last_four, time_zone, initial_amount, reload_allowed, return_allowed,
-    partial_redeem_allowed, pin_failures, batch, customer, labels, sequence, head, create_time,
+    partial_redeem_allowed, pin_tries, batch, customer, labels, sequence, head, create_time,
     update_time)
-  SELECT {card}, 7, {merchant}, 1, 'p', 1, 'GC', 'USD', 2, {four}, 'UTC', 0, 1, 0, 1, 0,
+  SELECT {card}, 7, {merchant}, 1, 'p', 1, 'GC', 'USD', 2, {four}, 'UTC', 0, 1, 0, 1, '{{}}',
     {batch}, {customer}, '{{}}', 0, '', 1, 1 FROM numbers;
 INSERT INTO card (id, cell, merchant_id, book, program_id, program_version, program_code, unit,
     state, code_last_four, time_zone, initial_amount, reload_allowed, return_allowed,
-    partial_redeem_allowed, pin_failures, customer, labels, sequence, head, create_time,
+    partial_redeem_allowed, pin_tries, customer, labels, sequence, head, create_time,
     update_time)
-  SELECT {wallet}, 7, {merchant}, 1, '', 0, '', 'POINTS', 2, '', 'UTC', 0, 1, 0, 1, 0,
+  SELECT {wallet}, 7, {merchant}, 1, '', 0, '', 'POINTS', 2, '', 'UTC', 0, 1, 0, 1, '{{}}',
     {wallet}, '{{}}', 0, '', 1, 1 FROM numbers;
 INSERT INTO account (id, card_id, cell, merchant_id, book, unit, origin, program_id,
     program_version, balance, held, create_time)

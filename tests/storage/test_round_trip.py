@@ -47,7 +47,7 @@ def _card() -> Card:
         code_last_four="67ß9", time_zone="Asia/Kuwait", create_time=11, update_time=12,
         initial_amount=13, max_balance=14, valid_from="2026-01-01", valid_until="2026-12-31",
         valid_from_time=15, expire_time=16, reload_allowed=False, return_allowed=True,
-        partial_redeem_allowed=False, pin_hash="0a0b", pin_failures=17, pin_locked_until=18,
+        partial_redeem_allowed=False, pin_hash="0a0b", pin_tries={"till": (17, 18)},
         batch="spring", customer="customer 1", external_reference="order 1",
         issued_location_id="SHOP1", issue_time=19, labels={"who": "O'Hara \"x\" ü"}, sequence=20,
         head="ab" * 32, is_new=True,

@@ -147,7 +147,7 @@ def test_a_wrong_row_is_named(kept: Database, name: str) -> None:
 #: What verify cannot judge: hashes and ciphertexts without the keys (of a PIN it knows whether
 #: there is one), wrong PINs, and what is counted after a transaction was sealed.
 _NOT_JUDGED: Final = frozenset({
-    "card.pin_failures", "card.pin_locked_until",
+    "card.pin_tries",
     "code.code_hash", "code.ciphertext", "code.key_version",
     "ledger_transaction.replays",
 })  # fmt: skip

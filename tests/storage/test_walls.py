@@ -21,7 +21,7 @@ _GOOD: dict[str, dict[str, Any]] = {
         "id": "c1", "cell": 7, "merchant_id": "m1", "book": 1, "program_id": "p1",
         "program_version": 1, "program_code": "GC", "unit": "USD", "state": 2, "time_zone": "UTC",
         "initial_amount": 0, "reload_allowed": 1, "return_allowed": 0,
-        "partial_redeem_allowed": 1, "pin_failures": 0, "labels": "{}", "sequence": 0,
+        "partial_redeem_allowed": 1, "pin_tries": "{}", "labels": "{}", "sequence": 0,
         "head": "", "create_time": 1, "update_time": 1,
     },
     "code": {

@@ -13,6 +13,7 @@ from compat_http import tracing as shim_tracing
 from server.telemetry import tracing
 from tests.compat import speak
 from tests.compat.stage import ShimServer
+from tests.edge.envoy import BEARER, Edge
 from tests.faults import client as c
 from tests.faults.client import connected
 from tests.faults.planted import TRIGGER
@@ -78,6 +79,30 @@ def test_one_trace_from_a_till_to_the_commit(tmp_path: Path) -> None:
     assert 0 < commit.seconds <= batch.seconds <= served.seconds
 
 
+def test_a_trace_goes_through_envoy(tmp_path: Path) -> None:
+    """By REST to the service, and by a legacy API to the shim and on to the service."""
+    context = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
+    card = {"giftCard": {"code": "12399"}}
+    with OtlpReceiver() as receiver, Edge(tmp_path, environment=receiver.environment) as edge:
+        edge.start()
+        said = edge.call("POST", "/v1/giftCards:lookup", card, {**BEARER, **context})
+        assert said.status == 200
+        path = f"{speak.RESICO_PATH}/cards/12399"
+        assert edge.call("GET", path, headers={**speak.RESICO, **context}).status == 200
+        assert edge.stop() == 0
+        spans = receiver.spans
+    ours = [span for span in spans if span.trace_id == TRACE]
+    from_outside = [span for span in ours if span.parent_id == CALLER]
+    assert sorted((span.service, span.name) for span in from_outside) == [
+        ("giftcard", f"{SERVICE}/LookupGiftCard"),
+        ("giftcard-shim", "GET /api/giftcards/v1/cards/{card_id}"),
+    ]
+    asked = [span for span in ours if span.kind == Span.SPAN_KIND_CLIENT]
+    assert asked
+    for call in asked:
+        assert [span.name for span in ours if span.parent_id == call.span_id] == [call.name]
+
+
 async def test_a_refusal_is_no_error_and_an_unknown_outcome_is(tmp_path: Path) -> None:
     trigger = tmp_path / "fail-the-next-commit"
     with OtlpReceiver() as receiver:
@@ -114,7 +139,10 @@ async def test_a_refusal_is_no_error_and_an_unknown_outcome_is(tmp_path: Path) -
         (14, "OUTCOME_UNKNOWN", True),
     ]
     commits = _named(spans, "giftcard", "COMMIT")
-    assert [span.is_error for span in commits] == [False, False, True]
+    assert [span.is_error for span in commits] == [False, False, False, True]
+    assert [span.attributes.get("giftcard.replayed", False) for span in redeemed] == [
+        False, False, True, False,
+    ]  # fmt: skip
 
 
 async def test_calls_that_share_a_batch_are_linked_with_it(tmp_path: Path) -> None:

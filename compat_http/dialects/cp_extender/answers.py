@@ -100,6 +100,7 @@ REASONS: Final[Mapping[str, Answer]] = {
     "INSUFFICIENT_POINTS": Answer(400, "Customer does not have enough points"),
     # The service
     "OVERLOADED": Answer(503, _BUSY),
+    "LOOKUP_BUDGET_EXHAUSTED": Answer(429, "Too many wrong card numbers. Please try again later."),
     "DEADLINE_TOO_SHORT": Answer(503, _BUSY),
     "UNAVAILABLE": Answer(503, "The service is not available. Please try again."),
     "OUTCOME_UNKNOWN": Answer(504, "No answer in time. If it is not sent again, it is taken back."),

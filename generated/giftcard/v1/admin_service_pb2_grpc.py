@@ -32,8 +32,8 @@ class AdminServiceStub:
     caller may not see is not found. A caller that is bound to a location administers only clients
     that are bound to the same one. Every writing method is idempotent by `request_id` as described
     at GiftCardService and answers the resource; a replay gives the first answer again, without
-    any secret, and is marked by the trailing metadata `giftcard-replayed: true`. Besides the reasons
-    that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
+    any secret, and is marked by the metadata `giftcard-replayed: true`, leading and trailing. Besides
+    the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
     OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each that writes with
     LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL
     and OUTCOME_UNKNOWN.
@@ -109,8 +109,8 @@ class AdminServiceServicer:
     caller may not see is not found. A caller that is bound to a location administers only clients
     that are bound to the same one. Every writing method is idempotent by `request_id` as described
     at GiftCardService and answers the resource; a replay gives the first answer again, without
-    any secret, and is marked by the trailing metadata `giftcard-replayed: true`. Besides the reasons
-    that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
+    any secret, and is marked by the metadata `giftcard-replayed: true`, leading and trailing. Besides
+    the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
     OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each that writes with
     LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL
     and OUTCOME_UNKNOWN.
@@ -306,8 +306,8 @@ class AdminService:
     caller may not see is not found. A caller that is bound to a location administers only clients
     that are bound to the same one. Every writing method is idempotent by `request_id` as described
     at GiftCardService and answers the resource; a replay gives the first answer again, without
-    any secret, and is marked by the trailing metadata `giftcard-replayed: true`. Besides the reasons
-    that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
+    any secret, and is marked by the metadata `giftcard-replayed: true`, leading and trailing. Besides
+    the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD,
     OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each that writes with
     LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL
     and OUTCOME_UNKNOWN.

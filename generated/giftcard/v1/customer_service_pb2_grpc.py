@@ -32,7 +32,8 @@ class CustomerServiceStub:
     CaptureHold. Every book has customers of its own.
 
     Every writing method is idempotent by `request_id` as described at GiftCardService. Where the
-    answer is the resource, a replay is marked by the trailing metadata `giftcard-replayed: true`.
+    answer is the resource, a replay is marked by the metadata `giftcard-replayed: true`, leading and
+    trailing.
     VoidHold, GetHold, ListHolds, ReverseTransaction, LookupTransaction and ListTransactions work on
     points as they do on cards. Besides the reasons that a method names, each may fail with
     UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,
@@ -89,7 +90,8 @@ class CustomerServiceServicer:
     CaptureHold. Every book has customers of its own.
 
     Every writing method is idempotent by `request_id` as described at GiftCardService. Where the
-    answer is the resource, a replay is marked by the trailing metadata `giftcard-replayed: true`.
+    answer is the resource, a replay is marked by the metadata `giftcard-replayed: true`, leading and
+    trailing.
     VoidHold, GetHold, ListHolds, ReverseTransaction, LookupTransaction and ListTransactions work on
     points as they do on cards. Besides the reasons that a method names, each may fail with
     UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,
@@ -220,7 +222,8 @@ class CustomerService:
     CaptureHold. Every book has customers of its own.
 
     Every writing method is idempotent by `request_id` as described at GiftCardService. Where the
-    answer is the resource, a replay is marked by the trailing metadata `giftcard-replayed: true`.
+    answer is the resource, a replay is marked by the metadata `giftcard-replayed: true`, leading and
+    trailing.
     VoidHold, GetHold, ListHolds, ReverseTransaction, LookupTransaction and ListTransactions work on
     points as they do on cards. Besides the reasons that a method names, each may fail with
     UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,

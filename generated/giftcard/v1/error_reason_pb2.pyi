@@ -492,6 +492,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
       {"reason": "POINTS_EXPIRED", "domain": "giftcard.v1",
        "metadata": {"valid_until": "2026-02-28"}}
     """
+    LOOKUP_BUDGET_EXHAUSTED: _ErrorReason.ValueType  # 69
+    """RESOURCE_EXHAUSTED, not a decision. The client has tried more wrong codes or PINs than it may.
+    Until RetryInfo says so, all that names a card by its code or brings a PIN is answered so, right
+    or wrong; what names cards by their names, without a PIN, goes on. Nothing was looked at: of an
+    earlier sending under the same request id this says nothing.
+
+    Example:
+      {"reason": "LOOKUP_BUDGET_EXHAUSTED", "domain": "giftcard.v1"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every error of this API carries a google.rpc.Status with exactly one google.rpc.ErrorInfo: its
@@ -976,5 +985,14 @@ POINTS_EXPIRED: ErrorReason.ValueType  # 68
 Example:
   {"reason": "POINTS_EXPIRED", "domain": "giftcard.v1",
    "metadata": {"valid_until": "2026-02-28"}}
+"""
+LOOKUP_BUDGET_EXHAUSTED: ErrorReason.ValueType  # 69
+"""RESOURCE_EXHAUSTED, not a decision. The client has tried more wrong codes or PINs than it may.
+Until RetryInfo says so, all that names a card by its code or brings a PIN is answered so, right
+or wrong; what names cards by their names, without a PIN, goes on. Nothing was looked at: of an
+earlier sending under the same request id this says nothing.
+
+Example:
+  {"reason": "LOOKUP_BUDGET_EXHAUSTED", "domain": "giftcard.v1"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

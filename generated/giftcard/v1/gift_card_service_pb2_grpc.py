@@ -33,9 +33,9 @@ class GiftCardServiceStub:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
-    the cards are shown as they were then. The same id with another meaning fails with
-    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    with `replayed` set and the metadata `giftcard-replayed: true`, leading (a header in REST) and
+    trailing; the transaction and the cards are shown as they were then. The same id with another
+    meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
     ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
     which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
@@ -48,9 +48,9 @@ class GiftCardServiceStub:
 
     Besides the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING,
     INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each
-    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT and PIN_LOCKED; each that
-    writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED,
-    REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
+    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED and
+    LOOKUP_BUDGET_EXHAUSTED; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
     """
@@ -210,9 +210,9 @@ class GiftCardServiceServicer:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
-    the cards are shown as they were then. The same id with another meaning fails with
-    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    with `replayed` set and the metadata `giftcard-replayed: true`, leading (a header in REST) and
+    trailing; the transaction and the cards are shown as they were then. The same id with another
+    meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
     ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
     which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
@@ -225,9 +225,9 @@ class GiftCardServiceServicer:
 
     Besides the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING,
     INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each
-    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT and PIN_LOCKED; each that
-    writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED,
-    REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
+    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED and
+    LOOKUP_BUDGET_EXHAUSTED; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
     """
@@ -287,6 +287,8 @@ class GiftCardServiceServicer:
 
         From any state, changes nothing but the count of wrong PINs. Needs the scope READ. Idempotent
         because it only reads. Fails with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED.
+        A client with no other scope than READ, which shows balances to whoever types a code, is told
+        GIFT_CARD_NOT_FOUND for all four: nobody learns there that a code exists without its PIN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -716,9 +718,9 @@ class GiftCardService:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-    with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
-    the cards are shown as they were then. The same id with another meaning fails with
-    REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+    with `replayed` set and the metadata `giftcard-replayed: true`, leading (a header in REST) and
+    trailing; the transaction and the cards are shown as they were then. The same id with another
+    meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
     ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
     which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
@@ -731,9 +733,9 @@ class GiftCardService:
 
     Besides the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING,
     INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each
-    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT and PIN_LOCKED; each that
-    writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED,
-    REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
+    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED and
+    LOOKUP_BUDGET_EXHAUSTED; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
     """

@@ -20,9 +20,9 @@ class GiftCardServiceStub:
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-      with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
-      the cards are shown as they were then. The same id with another meaning fails with
-      REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+      with `replayed` set and the metadata `giftcard-replayed: true`, leading (a header in REST) and
+      trailing; the transaction and the cards are shown as they were then. The same id with another
+      meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
       ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
       which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
@@ -35,9 +35,9 @@ class GiftCardServiceStub:
 
     Besides the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING,
     INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each
-    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT and PIN_LOCKED; each that
-    writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED,
-    REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
+    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED and
+    LOOKUP_BUDGET_EXHAUSTED; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
     """
@@ -82,6 +82,8 @@ class GiftCardServiceStub:
 
     From any state, changes nothing but the count of wrong PINs. Needs the scope READ. Idempotent
     because it only reads. Fails with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED.
+    A client with no other scope than READ, which shows balances to whoever types a code, is told
+    GIFT_CARD_NOT_FOUND for all four: nobody learns there that a code exists without its PIN.
     """
     ListGiftCards: _aio.UnaryUnaryMultiCallable[_gift_card_service_pb2.ListGiftCardsRequest, _gift_card_service_pb2.ListGiftCardsResponse]
     """Lists cards, oldest first.
@@ -265,9 +267,9 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
     What holds for every method that writes:
 
     - Idempotent by `request_id`. The same id with the same meaning answers the first decision again
-      with `replayed` set and the trailing metadata `giftcard-replayed: true`; the transaction and
-      the cards are shown as they were then. The same id with another meaning fails with
-      REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
+      with `replayed` set and the metadata `giftcard-replayed: true`, leading (a header in REST) and
+      trailing; the transaction and the cards are shown as they were then. The same id with another
+      meaning fails with REQUEST_ID_REUSED. Approvals and business refusals are decisions and are kept as long as the
       ledger. Every other error is not a decision and leaves the id free; `ErrorReason` says of each
       which it is.
     - An answer that was lost, or UNAVAILABLE with OUTCOME_UNKNOWN, leaves three ways: send the same
@@ -280,9 +282,9 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Besides the reasons that a method names, each may fail with UNAUTHENTICATED, SCOPE_MISSING,
     INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE, UNAVAILABLE and INTERNAL; each
-    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT and PIN_LOCKED; each that
-    writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN, REQUEST_ID_REUSED, REQUEST_SEALED,
-    REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
+    that takes a card with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED and
+    LOOKUP_BUDGET_EXHAUSTED; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
+    REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN. Of several reasons the first in this order is given:
     not found, not yours, book (these three look alike), PIN, state, validity, currency, program
     rule, limits, funds.
     """
@@ -355,6 +357,8 @@ class GiftCardServiceServicer(metaclass=_abc_1.ABCMeta):
 
         From any state, changes nothing but the count of wrong PINs. Needs the scope READ. Idempotent
         because it only reads. Fails with GIFT_CARD_NOT_FOUND, PIN_REQUIRED, PIN_INCORRECT, PIN_LOCKED.
+        A client with no other scope than READ, which shows balances to whoever types a code, is told
+        GIFT_CARD_NOT_FOUND for all four: nobody learns there that a code exists without its PIN.
         """
 
     @_abc_1.abstractmethod

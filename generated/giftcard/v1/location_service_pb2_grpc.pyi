@@ -16,9 +16,9 @@ class LocationServiceStub:
     """Keeps the locations of the caller's merchant.
 
     Every writing method is idempotent by `request_id` as described at GiftCardService and answers
-    the resource; a replay gives the first answer again and is marked by the trailing metadata
-    `giftcard-replayed: true`. Besides the reasons that a method names, each may fail with
-    UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,
+    the resource; a replay gives the first answer again and is marked by the metadata
+    `giftcard-replayed: true`, leading and trailing. Besides the reasons that a method names, each may
+    fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,
     UNAVAILABLE and INTERNAL; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
     REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN.
     """
@@ -53,9 +53,9 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the locations of the caller's merchant.
 
     Every writing method is idempotent by `request_id` as described at GiftCardService and answers
-    the resource; a replay gives the first answer again and is marked by the trailing metadata
-    `giftcard-replayed: true`. Besides the reasons that a method names, each may fail with
-    UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,
+    the resource; a replay gives the first answer again and is marked by the metadata
+    `giftcard-replayed: true`, leading and trailing. Besides the reasons that a method names, each may
+    fail with UNAUTHENTICATED, SCOPE_MISSING, INVALID_FIELD, OVERLOADED, DEADLINE_TOO_SHORT, REQUEST_TOO_LARGE,
     UNAVAILABLE and INTERNAL; each that writes with LOCATION_NOT_FOUND, LOCATION_FORBIDDEN,
     REQUEST_ID_REUSED, REQUEST_SEALED, REVERSED_BEFORE_ARRIVAL and OUTCOME_UNKNOWN.
     """

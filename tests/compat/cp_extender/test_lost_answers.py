@@ -4,23 +4,24 @@ import contextlib
 import http.client
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.compat.cut_proxy import CutProxy
+from tests.compat.offsets import every, spread, until_whole
 from tests.compat.stage import Said, ShimServer, call
-from tests.compat.test_cut_answers import offsets
+from tests.fault_proxy import FaultProxy
 from tests.grpc_server import GrpcServer
+from tests.prove.proof import Proof
 
 SHOP: Final = {"Authorization": "Bearer demo-cp-token"}
 TIMEOUT_SECONDS: Final = 60
 _sales = itertools.count(1)
 
-STEPS = [pytest.param(61), pytest.param(1, marks=pytest.mark.slow)]
+IN_PASSING: Final = 61
 
 
 def post(address: str, target: str, members: str) -> Said:
@@ -51,7 +52,7 @@ def balances(address: str, card: str) -> tuple[float, float]:
 
 
 def repeated(
-    before: CutProxy, offset: int, address: str, ask: Callable[..., Said], *arguments: str
+    before: FaultProxy, offset: int, address: str, ask: Callable[..., Said], *arguments: str
 ) -> Said:
     """What the shop is told when it asks a second time, having lost the first answer."""
     before.cut_after(offset)
@@ -61,14 +62,10 @@ def repeated(
     return ask(address, *arguments)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_an_answer_of_the_service_cut_anywhere(
-    cut_shim: ShimServer, behind: CutProxy, step: int
-) -> None:
+def cut_to_shim(shim: ShimServer, behind: FaultProxy, offsets: Iterable[int]) -> int:
     """The shim asks again under the same id, so the shop notices nothing."""
-    address = cut_shim.address
-    for offset in offsets(behind, step):
-        behind.heal()
+    address, count = shim.address, behind.cuts
+    for offset in until_whole(behind, offsets):
         card = new_card(address)
         behind.cut_after(offset)
         said = authorize(address, card, "cut", "40.00")
@@ -77,14 +74,14 @@ def test_an_answer_of_the_service_cut_anywhere(
         assert settle(address, "Confirm", card, said.json["AuthCode"]).status == 204, offset
         behind.heal()
         assert balances(address, card) == (60.0, 0.0), offset
+    return behind.cuts - count
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_an_answer_to_the_shop_cut_anywhere(shim: ShimServer, step: int) -> None:
+def cut_to_shop(shim: ShimServer, offsets: Iterable[int]) -> int:
     """The shop sends the same again and is told what was done the first time."""
     address = shim.address
-    with CutProxy(address) as before:
-        for offset in offsets(before, step):
+    with FaultProxy(address) as before:
+        for offset in until_whole(before, offsets):
             card, sale = new_card(address), f"a{next(_sales)}"
             said = repeated(before, offset, address, authorize, card, sale)
             assert said.status == 200, (offset, said.body)
@@ -94,6 +91,24 @@ def test_an_answer_to_the_shop_cut_anywhere(shim: ShimServer, step: int) -> None
             said = repeated(before, offset, address, settle, how, card, code)
             assert said.status == 204, (offset, said.body)
             assert balances(address, card) == (left, 0.0), offset
+        return before.cuts
+
+
+def test_an_answer_of_the_service_cut_anywhere(cut_shim: ShimServer, behind: FaultProxy) -> None:
+    cut_to_shim(cut_shim, behind, every(IN_PASSING))
+
+
+def test_an_answer_to_the_shop_cut_anywhere(shim: ShimServer) -> None:
+    cut_to_shop(shim, every(IN_PASSING))
+
+
+@pytest.mark.slow
+def test_answers_cut_at_length(
+    proof: Proof, shim: ShimServer, cut_shim: ShimServer, behind: FaultProxy
+) -> None:
+    served = cut_to_shim(cut_shim, behind, spread(proof, push=13))
+    told = cut_to_shop(shim, spread(proof, push=11))
+    proof.report("Holds of a shop cut", service=served, shop=told, unresolved=0, doubled=0)
 
 
 def test_the_same_at_once(shim: ShimServer) -> None:
@@ -124,7 +139,7 @@ def test_one_outcome_of_two_that_are_wished_at_once(shim: ShimServer) -> None:
 
 @pytest.fixture(scope="module")
 def hasty(
-    behind: CutProxy, demo_server: GrpcServer, tmp_path_factory: pytest.TempPathFactory
+    behind: FaultProxy, demo_server: GrpcServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ShimServer]:
     """A shim that soon gives up."""
     directory: Path = tmp_path_factory.mktemp("hasty-shim")
@@ -134,7 +149,7 @@ def hasty(
         yield shim
 
 
-def _lose(behind: CutProxy, ask: Callable[[], Said]) -> None:
+def _lose(behind: FaultProxy, ask: Callable[[], Said]) -> None:
     """Does it so that its outcome stays unknown to the shim.
 
     The reads before it have to come back, so their answers are let through one after the other.
@@ -156,7 +171,7 @@ def _insist(ask: Callable[[], Said]) -> Said:
     return said
 
 
-def test_the_shop_asks_again_after_504(behind: CutProxy, hasty: ShimServer) -> None:
+def test_the_shop_asks_again_after_504(behind: FaultProxy, hasty: ShimServer) -> None:
     """Its repeat takes the waiting reversal back."""
     card, address = new_card(hasty.address), hasty.address
     _lose(behind, lambda: authorize(address, card, "lost", "40.00"))
@@ -168,7 +183,9 @@ def test_the_shop_asks_again_after_504(behind: CutProxy, hasty: ShimServer) -> N
 
 
 @pytest.mark.slow
-def test_the_shop_gives_up_after_504(behind: CutProxy, hasty: ShimServer, shim: ShimServer) -> None:
+def test_the_shop_gives_up_after_504(
+    behind: FaultProxy, hasty: ShimServer, shim: ShimServer
+) -> None:
     """What was confirmed is undone, and every later question is answered accordingly."""
     card, address = new_card(shim.address), hasty.address
     code: Any = authorize(shim.address, card, "given up", "40.00").json["AuthCode"]

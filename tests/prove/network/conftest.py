@@ -1,0 +1,6 @@
+"""Servers behind connections that break."""
+
+from tests.faults.conftest import dice as dice
+from tests.faults.conftest import faults_postgres as faults_postgres
+from tests.faults.conftest import make_server as make_server
+from tests.faults.conftest import postgresql_url as postgresql_url

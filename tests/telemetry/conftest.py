@@ -1,0 +1,5 @@
+"""Servers with faults planted, as the fault suites make them."""
+
+from tests.faults.conftest import faults_postgres as faults_postgres
+from tests.faults.conftest import make_server as make_server
+from tests.faults.conftest import postgresql_url as postgresql_url
