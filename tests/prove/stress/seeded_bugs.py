@@ -77,7 +77,7 @@ BUGS: Final = (
         "the holder of a card is kept off, everybody else spends it"),
     Bug(_RULES, "card.balance(now) + amount > limit", "amount > limit",
         "a card is loaded beyond its maximum"),
-    Bug(_RULES, "failures = card.pin_failures + 1", "failures = 1",
+    Bug(_RULES, "    failures += 1", "    failures = 1",
         "PINs are guessed without end"),
     Bug(_DECISION, "and hold.expire_time <= now", "and hold.expire_time < now",
         "an expired hold stays in the books"),

@@ -4,12 +4,18 @@ import pytest
 
 from tests.prove.mutants import TESTS, mutants_of, survivors
 from tests.prove.proof import Proof
-from tests.prove.stress.seeded_bugs import BUGS
+from tests.prove.stress.seeded_bugs import BUGS, Bug
 
 #: Share of mutants that tests must kill.
 _SCORE_MIN = 0.9
 #: A sample may miss the score by chance; below this it is no chance any more.
 _SCORE_OF_SAMPLE_MIN = 0.75
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.cost)
+def test_a_bug_can_still_be_seeded(bug: Bug) -> None:
+    """Who changes the line a bug is seeded in moves the bug along."""
+    assert bug.source()
 
 
 @pytest.mark.slow
