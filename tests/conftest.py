@@ -16,6 +16,7 @@ from tests.postgres import (
     temporary_directory,
 )
 from tests.prove import plugin
+from tests.prove.plugin import own_engine as own_engine
 from tests.prove.plugin import proof as proof
 
 # Before anything imports grpc, which reads it then.  Starting PostgreSQL as another user forks, and
@@ -52,7 +53,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def durable_postgres() -> Iterator[PostgresServer]:
+def durable_postgres(own_engine: None) -> Iterator[PostgresServer]:
     """A server for this test alone, which may kill it: what it committed is on the disk."""
     with temporary_directory() as directory:
         server = start_postgres(directory, durable=True)
@@ -76,8 +77,15 @@ def postgresql_url(postgres: Postgres) -> Iterator[str]:
     postgres.drop_database(name)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_url" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--database-url")
+        engines = ["postgresql"] if given else ["sqlite", "postgresql"]
+        metafunc.parametrize("database_url", engines, indirect=True)
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database, once on each engine."""
+    """The URL of an empty database, once on each engine; or in the server that was given."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url

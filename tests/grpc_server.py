@@ -120,6 +120,11 @@ class GrpcServer:
         return self._running().pid
 
     @property
+    def engine(self) -> str:
+        """sqlite or postgresql."""
+        return "sqlite" if self.database_url.startswith("sqlite") else "postgresql"
+
+    @property
     def log(self) -> str:
         """Standard error of every start so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

@@ -27,6 +27,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from sqlalchemy.engine import URL, make_url
 
+from tests.fault_proxy import FaultProxy
 from tests.postgres_programs import PostgresPrograms, PostgresUnavailableError, find_programs
 from tests.processes import Watchdog, kill_family
 
@@ -35,8 +36,10 @@ __all__ = [
     "PostgresServer",
     "PostgresUnavailableError",
     "open_postgres",
+    "server_of",
     "start_postgres",
     "temporary_directory",
+    "through",
 ]
 
 _PORT: Final = 5432  # names the socket's file; nothing listens on TCP
@@ -170,6 +173,18 @@ class PostgresServer(Postgres):
         self.stop()
         self.start()
 
+    def require_standby(self) -> None:
+        """From now on, also after a restart, each COMMIT waits until a standby has it."""
+        with self.connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            waiting = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+            deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+            while connection.execute(waiting).fetchone() == (0,):
+                if time.monotonic() > deadline:
+                    raise RuntimeError("No standby replicates.")
+                time.sleep(_POLL_SECONDS)
+
     @property
     def _data(self) -> Path:
         return self.directory / "data"
@@ -255,6 +270,25 @@ def start_postgres(
         server._initialize(durable=durable)
     server.start()
     return server
+
+
+def server_of(url: str) -> str:
+    """Where the server of a database URL listens: host:port, or the path of its Unix socket."""
+    parsed = make_url(url)
+    host, port = parsed.host or parsed.query.get("host"), parsed.port or parsed.query.get("port")
+    assert isinstance(host, str), "one server, please"
+    if host.startswith("/"):
+        return f"{host}/.s.PGSQL.{port or _PORT}"
+    return f"{host}:{port or _PORT}"
+
+
+def through(proxy: FaultProxy, url: str) -> str:
+    """The same database, reached over a proxy."""
+    parsed = make_url(url)
+    host, _, port = proxy.address.rpartition(":")
+    query = {name: value for name, value in parsed.query.items() if name not in ("host", "port")}
+    there = parsed.set(host=host, port=int(port), query=query)
+    return there.render_as_string(hide_password=False)
 
 
 @contextlib.contextmanager

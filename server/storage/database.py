@@ -125,7 +125,7 @@ class Database:
             self.reader = _sqlite_engine(self.url, _READER_PRAGMAS)
         else:
             self.writer = _postgresql_engine(self.url, _WRITER_OPTIONS)
-            self.reader = _postgresql_engine(self.url, _READER_OPTIONS)
+            self.reader = _postgresql_engine(_for_readers(self.url), _READER_OPTIONS)
             if production:
                 self._require_durable_postgresql()
 
@@ -184,6 +184,13 @@ def normalize_url(url: str) -> URL:
     raise UnsafeDatabaseError(
         f"{parsed.get_backend_name()} is not supported. Use sqlite:///FILE or postgresql://…"
     )
+
+
+def _for_readers(url: URL) -> URL:
+    """Readers want the primary as well, and cannot ask for it by "read-write": they never write."""
+    if url.query.get("target_session_attrs") != "read-write":
+        return url
+    return url.update_query_dict({"target_session_attrs": "primary"})
 
 
 def sqlite_is_safe(version: tuple[int, ...]) -> bool:

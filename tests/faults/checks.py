@@ -109,7 +109,7 @@ async def check_kills(server: GrpcServer, log: AckLog, dice: random.Random, *, c
     """Kills the server under load, starts it again, and compares it with what it had said."""
     load = Load(log, dice)
     for _ in range(cycles):
-        seen = _known_ids(log)
+        seen = known_ids(log)
         async with connected(server.address) as client:
             load.start(client)
             await asyncio.sleep(dice.uniform(*_LOAD_SECONDS))
@@ -134,7 +134,7 @@ async def check_outages(
     load = Load(log, dice)
     async with connected(server.address) as client:
         for _ in range(cycles):
-            seen = _known_ids(log)
+            seen = known_ids(log)
             load.start(client)
             await asyncio.sleep(dice.uniform(*_LOAD_SECONDS))
             await outage()
@@ -143,7 +143,7 @@ async def check_outages(
         await check_history(client, log)
 
 
-def _known_ids(log: AckLog) -> set[str]:
+def known_ids(log: AckLog) -> set[str]:
     return {sent.request_id for sent in log.known()}
 
 
@@ -175,11 +175,12 @@ async def check_acknowledged(client: Client, acknowledged: Sequence[Sent]) -> No
             found = await client.lookup(sent.request_id)
         what = f"{sent.method} {sent.request_id} was acknowledged, "
         states = v1.LookupTransactionResponse
+        now = states.State.Name(found.state)
         if sent.refusal:
-            assert found.state == states.REFUSED, what + f"refused, and is now {found.state}"
+            assert found.state == states.REFUSED, what + f"refused, and is now {now}"
             assert found.transaction.refusal_reason == sent.refusal, what + "with other words"
             return
-        assert found.state == states.APPROVED, what + "and is gone"
+        assert found.state == states.APPROVED, what + f"and is gone: {now}"
         decided = _as_decided(found.transaction)
         assert decided == sent.answer.transaction, what + "and says something else now"
 

@@ -190,6 +190,10 @@ def card_ref(name: str) -> v1.GiftCardReference:
     return v1.GiftCardReference(name=name)
 
 
+def card_by_name(card: str) -> v1.GetGiftCardRequest:
+    return v1.GetGiftCardRequest(name=card)
+
+
 def issue(minor_units: int = INITIAL) -> v1.IssueGiftCardRequest:
     return v1.IssueGiftCardRequest(
         program=PROGRAM, amount=dollars(minor_units), request_id=unique()

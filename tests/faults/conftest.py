@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from tests.grpc_server import GrpcServer
-from tests.postgres import PostgresServer, start_postgres, temporary_directory
+from tests.postgres import Postgres, start_postgres, temporary_directory
 from tests.prove.proof import Proof
 
 
@@ -53,8 +54,12 @@ def dice(request: pytest.FixtureRequest, proof: Proof) -> random.Random:
 
 
 @pytest.fixture(scope="session")
-def faults_postgres() -> Iterator[PostgresServer]:
+def faults_postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     """One PostgreSQL that waits for the disk, for tests that kill its clients."""
+    given = request.config.getoption("--database-url")
+    if given:
+        yield Postgres(make_url(given))
+        return
     with temporary_directory() as directory:
         server = start_postgres(directory, durable=True)
         try:
@@ -64,7 +69,7 @@ def faults_postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgresql_url(faults_postgres: PostgresServer) -> Iterator[str]:
+def postgresql_url(faults_postgres: Postgres) -> Iterator[str]:
     """The URL of an empty PostgreSQL database that keeps what it committed."""
     name = f"faults_{uuid.uuid4().hex}"
     yield faults_postgres.create_database(name)

@@ -16,8 +16,9 @@ from tests.faults.client import Client, Said, connected
 from tests.faults.conftest import MakeServer
 from tests.faults.planted import CLOCK
 from tests.grpc_server import GrpcServer
+from tests.prove.proof import Proof
 
-_HOLDS: Final = 10_000
+_HOLDS: Final = 2_000
 _HOLDS_AT_ONCE: Final = 1000
 _CARDS: Final = 200
 _AUTHORIZED: Final = 9
@@ -71,25 +72,49 @@ def clocked_server(make_server: MakeServer, clock: Clock) -> GrpcServer:
 async def test_every_hold_ends_once(
     clocked_server: GrpcServer, clock: Clock, dice: random.Random
 ) -> None:
+    await _race_all(clocked_server, clock, dice, _HOLDS)
+
+
+@pytest.mark.slow
+async def test_every_hold_ends_once_at_length(
+    proof: Proof, clocked_server: GrpcServer, clock: Clock, dice: random.Random
+) -> None:
+    count = proof.cases(push=5_000, release=100_000) // 2
+    ends = await _race_all(clocked_server, clock, dice, count)
+    proof.report(
+        f"Hold races, {clocked_server.engine}", holds=count,
+        **{name.lower(): number for name, number in sorted(ends.items())}, ended_twice=0,
+    )  # fmt: skip
+
+
+async def _race_all(
+    clocked_server: GrpcServer, clock: Clock, dice: random.Random, count: int
+) -> Counter[str]:
     gate = asyncio.Semaphore(_IN_FLIGHT)
     races: list[Race] = []
     async with connected(clocked_server.address) as client:
         cards = await client.issue(c.INITIAL, _CARDS)
-        for _ in range(_HOLDS // _HOLDS_AT_ONCE):
-            races += await _race(client, clock, cards, dice, gate)
+        while len(races) < count:
+            at_once = min(_HOLDS_AT_ONCE, count - len(races))
+            races += await _race(client, clock, cards, dice, gate, at_once)
         holds = {hold.name: hold for card in cards for hold in await client.holds(card)}
-        assert len(holds) == len(races) == _HOLDS
+        assert len(holds) == len(races) == count
         ends = Counter(_check_end(race, holds[race.hold]) for race in races)
-        print(f"ends: {ends}")
-        assert min(ends.values()) > _HOLDS // 50, f"hardly a race: {ends}"
+        assert min(ends.values()) > count // 50, f"hardly a race: {ends}"
         assert len(ends) == 3
         await _check_cards(client, cards, holds)
     assert clocked_server.stop() == 0
     check_books(clocked_server.database_url)
+    return ends
 
 
 async def _race(
-    client: Client, clock: Clock, cards: list[str], dice: random.Random, gate: asyncio.Semaphore
+    client: Client,
+    clock: Clock,
+    cards: list[str],
+    dice: random.Random,
+    gate: asyncio.Semaphore,
+    count: int,
 ) -> list[Race]:
     async def authorize(number: int) -> tuple[str, int]:
         card = cards[number % len(cards)]
@@ -109,7 +134,7 @@ async def _race(
         async with gate:
             return await client.call("VoidHold", c.void(hold))
 
-    opened = await asyncio.gather(*(authorize(number) for number in range(_HOLDS_AT_ONCE)))
+    opened = await asyncio.gather(*(authorize(number) for number in range(count)))
     names = [hold for hold, _ in opened]
     # Everybody sets off in an order of their own; somewhere among them, time runs out.
     order = [(hold, ends) for hold in names for ends in (capture, void)]

@@ -1,31 +1,50 @@
 """The same request many times at once: one effect, and everybody is told the same."""
 
+import pytest
 from giftcard import v1
 
 from tests.faults import client as c
 from tests.faults.checks import check_books, check_one_effect, check_same_request
 from tests.faults.client import connected
 from tests.grpc_server import GrpcServer
+from tests.prove.proof import Proof
 
 _WIDTH = 64
-_REDEEM_ROUNDS = 1000
+#: At length fewer at once and more of them: the race is between two.
+_LONG_WIDTH = 4
+_REDEEM_ROUNDS = 200
 _AUTHORIZE_ROUNDS = 100
 _CARDS = 20
 
 
 async def test_same_redemption_64_times_at_once(server: GrpcServer) -> None:
+    await _race_redemptions(server, rounds=_REDEEM_ROUNDS, width=_WIDTH)
+
+
+@pytest.mark.slow
+async def test_same_redemption_at_once_at_length(proof: Proof, server: GrpcServer) -> None:
+    rounds = proof.cases(push=10_000, release=1_000_000) // 2
+    await _race_redemptions(server, rounds=rounds, width=_LONG_WIDTH)
+    proof.report(
+        f"Same-id races, {server.engine}", races=rounds, senders=_LONG_WIDTH, effects_each=1,
+        answers_that_differ=0,
+    )  # fmt: skip
+
+
+async def _race_redemptions(server: GrpcServer, *, rounds: int, width: int) -> None:
     async with connected(server.address) as client:
-        cards = await client.issue(c.INITIAL, _CARDS)
-        requests = [c.redeem(cards[round_ % _CARDS], 7) for round_ in range(_REDEEM_ROUNDS)]
+        cards = await client.issue(c.INITIAL * 100, _CARDS)
+        requests = [c.redeem(cards[round_ % _CARDS], 7) for round_ in range(rounds)]
         answers = await check_same_request(
-            client, "RedeemGiftCard", requests, v1.RedeemGiftCardResponse, width=_WIDTH
-        )
+            client, "RedeemGiftCard", requests, v1.RedeemGiftCardResponse, width=width,
+            rounds_at_once=4 * _WIDTH // width,
+        )  # fmt: skip
         assert all(answer.approved_amount.minor_units == 7 for answer in answers)
         for number, card in enumerate(cards):
             mine = requests[number::_CARDS]
             await check_one_effect(client, card, [request.request_id for request in mine])
             spent = 7 * len(mine)
-            assert (await client.card(card)).balance.minor_units == c.INITIAL - spent
+            assert (await client.card(card)).balance.minor_units == c.INITIAL * 100 - spent
     assert server.stop() == 0
     check_books(server.database_url)
 

@@ -28,7 +28,15 @@ class Load:
     `failures` has the calls that ended without the ledger's word, as (code, reason).
     """
 
-    def __init__(self, log: AckLog, dice: random.Random, width: int = _WIDTH) -> None:
+    def __init__(
+        self,
+        log: AckLog,
+        dice: random.Random,
+        width: int = _WIDTH,
+        *,
+        timeout_seconds: float = c.TIMEOUT_SECONDS,
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
         self.failures: list[Said] = []
         self._log = log
         self._dice = dice
@@ -51,7 +59,7 @@ class Load:
         while not self._stopping:
             method, request = self._next(wallet)
             sent = self._log.sending(method, request)
-            said = await client.call(method, request)
+            said = await client.call(method, request, timeout_seconds=self._timeout_seconds)
             if settle(self._log, sent, said):
                 _remember(wallet, sent)
             else:

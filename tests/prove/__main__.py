@@ -1,6 +1,7 @@
 """`make prove`: runs the long suites, shows what they saw, and publishes it in PROOF.md.
 
-A whole run, green or red, writes PROOF.md; one that was narrowed by -k or paths does not.
+A whole run, green or red, writes PROOF.md; one that was narrowed by -k or
+paths, or that certified another database, does not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy.engine import make_url
 
 from tests.bench.machine import facts
 from tests.postgres import PostgresUnavailableError
@@ -53,7 +56,7 @@ def main(arguments: list[str]) -> int:
     _JSON.parent.mkdir(parents=True, exist_ok=True)
     _JSON.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     print(published.terminal_table(content))
-    if not (given.keyword or given.path):
+    if not (given.keyword or given.path or given.database_url):
         published.write(content)
         print(f"\n  {published.PATH.name} is written.")
     return 0 if content["outcome"] == "green" else 1
@@ -66,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         help="push: within 25 minutes on two cores; release: as far as the promises ask",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="replays a run; a new one unless given")
+    parser.add_argument(
+        "--database-url", metavar="URL",
+        help="certify this PostgreSQL-compatible server: the SQLAlchemy URL of a database whose"
+        " user may create others",
+    )  # fmt: skip
     parser.add_argument("-k", dest="keyword", metavar="NAME", help="only tests of this name")
     parser.add_argument("path", nargs="*", help="only tests below these")
     parser.add_argument(
@@ -77,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(given: argparse.Namespace, seed: int) -> str:
     words = ["--size", given.size, "--seed", str(seed)]
+    if given.database_url:
+        words += ["--database-url", make_url(given.database_url).render_as_string()]
     if given.keyword:
         words += ["-k", f"'{given.keyword}'" if " " in given.keyword else given.keyword]
     return f'make prove ARGS="{" ".join([*words, *given.path])}"'
@@ -89,6 +99,8 @@ def _pytest(given: argparse.Namespace, seed: int) -> list[str]:
     if given.size == "push":
         command += ["-o", f"faulthandler_timeout={_HANGS_SECONDS}"]
         command += ["-o", "faulthandler_exit_on_timeout=true"]
+    if given.database_url:
+        command += ["--database-url", given.database_url]
     if given.keyword:
         command += ["-k", given.keyword]
     return [*command, *(given.path or ["tests"])]

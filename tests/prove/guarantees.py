@@ -43,6 +43,7 @@ GUARANTEES: Final = (
         " first answer.",
         (
             "tests/faults/test_same_request.py::test_same_redemption_64_times_at_once",
+            "tests/faults/test_same_request.py::test_same_redemption_at_once_at_length",
             "tests/faults/test_same_request.py::test_same_authorization_64_times_at_once",
             "tests/faults/test_two_workers.py::test_same_request_to_both",
             "tests/compat/test_retries.py::test_a_repeat_has_one_effect",
@@ -77,6 +78,9 @@ GUARANTEES: Final = (
         (
             "tests/compat/test_cut_answers.py::test_an_answer_of_the_service_cut_anywhere",
             "tests/compat/test_cut_answers.py::test_an_answer_to_the_till_cut_anywhere",
+            "tests/compat/test_cut_mutations.py::test_an_answer_of_the_service_at_length",
+            "tests/prove/network/test_lost_words.py::test_cut_between_client_and_server",
+            "tests/prove/network/test_lost_words.py::test_cut_between_server_and_database",
             "tests/faults/test_deadlines.py::test_impatient_callers",
         ),
     ),
@@ -84,6 +88,7 @@ GUARANTEES: Final = (
         "G7",
         "A reversal that arrives before its original wins.",
         (
+            "tests/prove/network/test_lost_words.py::test_orders_of_original_and_reversal",
             "tests/model/test_ledger_machine.py::test_every_answer_is_the_models",
             (
                 "tests/storage/test_ledger.py"
@@ -104,6 +109,7 @@ GUARANTEES: Final = (
         "G9",
         "A replayed answer is as durable as the first.",
         (
+            "tests/prove/network/test_standby.py::test_a_replay_waits_for_the_standby_too",
             (
                 "tests/storage/test_ledger.py"
                 "::test_a_late_original_is_refused_as_durably_as_it_was_sealed"
@@ -114,7 +120,8 @@ GUARANTEES: Final = (
         "G10",
         "An unknown outcome is never reported as a failure.",
         (
-            ("tests/faults/test_unknown_outcome.py::test_failed_commit_is_unknown_until_looked_up"),
+            "tests/faults/test_unknown_outcome.py::test_failed_commit_is_unknown_until_looked_up",
+            "tests/prove/network/test_standby.py::test_a_commit_without_its_standby_is_unknown",
             "tests/storage/test_database.py::test_postgresql_commit_that_complains_is_unknown",
             "tests/compat/test_unknown_outcomes.py::test_what_was_answered_504_is_undone",
         ),
@@ -143,6 +150,7 @@ GUARANTEES: Final = (
         "What a hold keeps is spent once: captured, released and expired add up to what was held.",
         (
             "tests/faults/test_hold_races.py::test_every_hold_ends_once",
+            "tests/faults/test_hold_races.py::test_every_hold_ends_once_at_length",
             "tests/domain/test_decisions_holds.py::test_a_hold_keeps_value_back_and_ends_once",
         ),
     ),
@@ -213,18 +221,25 @@ GUARANTEES: Final = (
         (
             "tests/prove/network/test_histories.py::test_one_thing_at_a_time",
             "tests/prove/network/test_histories.py::test_one_thing_at_a_time_through_faults",
+            "tests/prove/network/test_histories.py::test_a_bug_is_found",
+            "tests/prove/network/test_histories.py::test_acknowledging_before_commit_is_found",
             "tests/prove/network/test_histories.py::test_a_missing_row_lock_is_found",
+            "tests/prove/network/test_linearizability.py::test_refused",
         ),
     ),
     Guarantee(
         "G22",
         "A report is of one instant: the total stands still while value only moves.",
-        ("tests/storage/test_database.py::test_a_reader_sees_one_instant",),
+        (
+            "tests/storage/test_database.py::test_a_reader_sees_one_instant",
+            "tests/prove/network/test_bank.py::test_every_sum_is_the_same",
+            "tests/prove/network/test_bank.py::test_every_sum_is_the_same_through_faults",
+        ),
     ),
     Guarantee(
         "G23",
         "Failover loses nothing acknowledged; a deposed primary acknowledges nothing.",
-        not_proved="no failover of PostgreSQL is rehearsed yet",
+        ("tests/prove/network/test_failover.py::test_failover_under_load",),
     ),
     # Behaviour under stress
     Guarantee(

@@ -34,6 +34,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--seed", type=int, default=_DEFAULT_SEED, help="replays the choices of a run; printed"
     )
     group.addoption(
+        "--database-url",
+        help="prove this PostgreSQL-compatible server instead of one of our own: the SQLAlchemy URL"
+        " of a database whose user may create others",
+    )
+    group.addoption(
         "--prove-json",
         type=Path,
         help="run what is slow or named by a guarantee, and write what was measured into this file",
@@ -52,6 +57,13 @@ def proof(request: pytest.FixtureRequest) -> Proof:
     given = Proof(size, request.config.getoption("--seed"))
     request.node.user_properties.append((PROPERTY, given.lines))
     return given
+
+
+@pytest.fixture
+def own_engine(request: pytest.FixtureRequest) -> None:
+    """For what starts, kills or watches the engine itself: not run with one that was given."""
+    if request.config.getoption("--database-url"):
+        pytest.skip("it needs the engine's own processes")
 
 
 class _Run:

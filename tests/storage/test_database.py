@@ -1,10 +1,13 @@
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import insert
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from server.storage import database as module
@@ -13,7 +16,9 @@ from server.storage.database import (
     Database,
     UnknownOutcomeError,
     UnsafeDatabaseError,
+    break_off,
     commit,
+    is_broken,
     is_lost_race,
     sqlite_is_safe,
 )
@@ -298,3 +303,36 @@ def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
     database.close()
     assert set(modes) == {"new.db", "new.db-wal", "new.db-shm", "new.db.lock"}
     assert set(modes.values()) == {0o600}
+
+
+def test_readers_find_the_primary_too(postgresql_url: str) -> None:
+    """A session that cannot write would not be taken for one that is "read-write"."""
+    url = make_url(postgresql_url).update_query_dict({"target_session_attrs": "read-write"})
+    with closing(Database(url.render_as_string(hide_password=False))) as database:
+        for connect in (database.connect_writer, database.connect_reader):
+            with connect() as connection:
+                assert (
+                    connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one() is False
+                )
+
+
+def test_who_waits_for_a_server_can_be_called_back(postgresql_url: str) -> None:
+    with closing(Database(postgresql_url)) as database, database.connect_writer() as connection:
+        timer = threading.Timer(0.2, break_off, (connection,))
+        timer.start()
+        with pytest.raises(DBAPIError) as caught:
+            connection.exec_driver_sql("SELECT pg_sleep(4)")
+        timer.join()
+        assert isinstance(caught.value.orig, psycopg.Error)
+        assert is_lost_race(caught.value.orig)
+        assert is_broken(connection)
+        # Of one that is over already nothing is asked.
+        break_off(connection)
+
+
+def test_a_commit_that_is_called_back_is_unknown(postgresql_url: str) -> None:
+    with closing(Database(postgresql_url)) as database, database.connect_writer() as connection:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE one (n int)")
+        break_off(connection)
+        with pytest.raises(UnknownOutcomeError):
+            commit(connection)

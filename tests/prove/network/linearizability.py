@@ -75,8 +75,8 @@ def is_linearizable(
             raise UndecidedError(f"{len(operations)} operations, {states_max} combinations")
         waiting = [n for n in everything if not done >> n & 1]
         first_answer = min(operations[n].answered for n in waiting)
-        for n in waiting:
-            if operations[n].called > first_answer:
-                break  # so is everything after it
+        # Whatever was called after that answer comes later; what nobody knows of is tried last.
+        possible = [n for n in waiting if operations[n].called <= first_answer]
+        for n in sorted(possible, key=lambda n: operations[n].known):
             untried += ((done | 1 << n, after) for after in step(state, operations[n]))
     return False

@@ -10,22 +10,20 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.fault_proxy import FaultProxy
 from tests.faults.checks import check_books
 from tests.faults.client import Client, connected
 from tests.faults.conftest import MakeServer
 from tests.grpc_server import GrpcServer, keys_in, seed
 from tests.ports import free_port
 from tests.prove.network.histories import CardHistory, explain, new_cards, record_all
+from tests.prove.network.troubles import Troubles
 from tests.prove.proof import Proof
 
 pytestmark = pytest.mark.slow
 
 _AT_ONCE: Final = 25
-_PROXIES: Final = 4
 #: One round in so many kills the server; it takes seconds to come back.
 _KILLS: Final = 5
-_DELAY_SECONDS: Final = 0.02
 _BUG_ROUNDS: Final = 12
 
 #: Does something while a round goes on.
@@ -65,7 +63,7 @@ async def test_one_thing_at_a_time(proof: Proof, make_server: MakeServer) -> Non
     server.start()
     async with connected(server.address) as client:
         cards = await record_rounds(client, proof, calm)
-    report(proof, f"Histories, {_engine(server)}", cards)
+    report(proof, f"Histories, {server.engine}", cards)
     assert all(each.known for card in cards for each in card.history)
     assert server.stop() == 0
     check_books(server.database_url)
@@ -75,52 +73,23 @@ async def test_one_thing_at_a_time_through_faults(
     proof: Proof, database_url: str, tmp_path: Path
 ) -> None:
     """Connections are cut, reset and slow; now and then the server dies."""
-    dice = proof.random("faults")
-    proxies: list[FaultProxy] = []
-    kills = 0
-    port = free_port()
-
-    async def trouble(round_: int) -> None:
-        nonlocal kills
-        await asyncio.sleep(dice.uniform(0.02, 0.2))
-        if round_ % _KILLS == _KILLS - 1:
-            kills += 1
-            await asyncio.to_thread(server.kill)
-            await asyncio.to_thread(server.start)
-            return
-        for proxy in dice.sample(proxies, 3):
-            _disturb(proxy, dice)
-            await asyncio.sleep(dice.uniform(0, 0.1))
-        for proxy in proxies:
-            proxy.heal()
-
-    with GrpcServer(database_url, tmp_path, port=port) as server:
+    with GrpcServer(database_url, tmp_path, port=free_port()) as server:
         server.start()
-        proxies += [FaultProxy(server.address) for _ in range(_PROXIES)]
-        try:
-            async with connected(*(proxy.address for proxy in proxies), channels=2) as client:
+        with Troubles(server, proof.random("faults")) as troubles:
+
+            async def trouble(round_: int) -> None:
+                await troubles.disturb(kill=round_ % _KILLS == _KILLS - 1)
+
+            async with connected(*troubles.addresses, channels=2) as client:
                 cards = await record_rounds(client, proof, trouble)
-        finally:
-            for proxy in proxies:
-                proxy.__exit__(None, None, None)
-        cuts = sum(proxy.cuts for proxy in proxies)
-        report(proof, f"Histories through faults, {_engine(server)}", cards, kills=kills, cuts=cuts)
-        assert kills, "the server was never killed"
+        report(
+            proof, f"Histories through faults, {server.engine}", cards, kills=troubles.kills,
+            cuts=troubles.cuts,
+        )  # fmt: skip
+        assert troubles.kills, "the server was never killed"
         assert any(not each.known for card in cards for each in card.history), "no doubt arose"
         assert server.stop() == 0
-        check_books(database_url)
-
-
-def _disturb(proxy: FaultProxy, dice: random.Random) -> None:
-    match dice.randrange(4):
-        case 0:
-            proxy.cut_after(dice.randrange(2000))
-        case 1:
-            proxy.cut_after(dice.randrange(2000), way="questions", reset=True)
-        case 2:
-            proxy.break_off(reset=True)
-        case _:
-            proxy.delay(_DELAY_SECONDS)
+    check_books(database_url)
 
 
 # The checker must find what is wrong
@@ -132,7 +101,7 @@ async def test_a_bug_is_found(proof: Proof, make_server: MakeServer, bug: str) -
     server.start()
     async with connected(server.address) as client:
         rounds = await _rounds_until_found(client, proof.random(bug))
-    proof.report(f"Bug found by histories, {bug}, {_engine(server)}", rounds=rounds)
+    proof.report(f"Bug found by histories, {bug}, {server.engine}", rounds=rounds)
 
 
 async def test_acknowledging_before_commit_is_found(
@@ -150,7 +119,7 @@ async def test_acknowledging_before_commit_is_found(
         server.start()
         async with connected(server.address) as client:
             rounds = await _rounds_until_found(client, dice, kill)
-        proof.report(f"Bug found by histories, {module[1]}, {_engine(server)}", rounds=rounds)
+        proof.report(f"Bug found by histories, {module[1]}, {server.engine}", rounds=rounds)
 
 
 async def test_a_missing_row_lock_is_found(
@@ -187,7 +156,3 @@ async def _rounds_until_found(client: Client, dice: random.Random, trouble: Trou
         if not all(card.is_linearizable() for card in cards):
             return round_
     raise AssertionError(f"{_BUG_ROUNDS * _AT_ONCE} histories, and all of them were accepted")
-
-
-def _engine(server: GrpcServer) -> str:
-    return "sqlite" if server.database_url.startswith("sqlite") else "postgresql"
