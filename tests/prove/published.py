@@ -194,8 +194,9 @@ def _conditions(bench: dict[str, Any]) -> str:
     return (
         f"Measured by `make bench`: {given['rounds']} rounds of {given['seconds']:g} s,"
         f" alternating, medians. Client ({given['generator']}), server and database on one machine,"
-        f" whose disk syncs in {machine['fdatasync_p50_microseconds']} µs ({machine['file_system']});"
-        f" {given['postgresql']}. What stands in the way of a figure is in DECISIONS."
+        f" whose disk syncs in {machine['fdatasync_p50_microseconds']} µs"
+        f" ({machine['file_system']}); {given['postgresql']}."
+        " What stands in the way of a figure is in DECISIONS."
     )
 
 
