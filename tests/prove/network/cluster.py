@@ -28,6 +28,10 @@ __all__ = ["Cluster", "ClusterUnavailableError", "Node"]
 
 #: Seconds.  A primary that does not renew its lock for `ttl` has lost it.
 TIMES: Final = {"ttl": 20, "loop_wait": 2, "retry_timeout": 5}
+#: Before, over the third interface of etcd, a Patroni that was frozen and wakes up writes itself
+#: over the new holder of the lock, and what that one acknowledged is lost (seen with 3.0.2).  Over
+#: the second interface it compares first.
+_COMPARES: Final = 4
 _NODES: Final = 3
 _START_TIMEOUT_SECONDS: Final = 240.0
 _POLL_SECONDS: Final = 0.2
@@ -124,6 +128,7 @@ class Cluster:
         self._directory = directory
         self._programs: PostgresPrograms = find_programs()
         self._patroni = _program("patroni")
+        self._compares = _version(self._patroni) >= _COMPARES
         self._etcd_program = _program("etcd", "etcd-server")
         self._etcd: subprocess.Popen[bytes] | None = None
         self._etcd_watchdog: Watchdog | None = None
@@ -242,6 +247,7 @@ class Cluster:
                     "--listen-client-urls", client, "--advertise-client-urls", client,
                     "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                     "--initial-cluster", f"only={peer}",
+                    *([] if self._compares else ["--enable-v2"]),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -277,7 +283,7 @@ class Cluster:
             "name": node.name,
             "restapi": {"listen": api, "connect_address": api},
             # Node by node over the proxy: etcd's own list of members would go around it.
-            "etcd3": {"host": node.lock.address, "use_proxies": True},
+            "etcd3" if self._compares else "etcd": {"host": node.lock.address, "use_proxies": True},
             "bootstrap": {
                 "dcs": {
                     **TIMES,
@@ -329,6 +335,12 @@ def _program(name: str, package: str = "") -> str:
             f" On Debian and Ubuntu: apt-get install {package or name}"
         )
     return found
+
+
+def _version(patroni: str) -> int:
+    """The first number of "patroni 4.1.5"."""
+    said = subprocess.run([patroni, "--version"], check=True, capture_output=True, text=True)
+    return int(said.stdout.split()[-1].partition(".")[0])
 
 
 def _tail(path: Path) -> str:
