@@ -24,6 +24,7 @@ from compat_http import log
 from compat_http.admin import AdminServer, exposition
 from compat_http.app import Shim
 from compat_http.readiness import Readiness
+from compat_http.receiving import receiving_within
 from compat_http.reversals import ReversalSender
 from compat_http.settings import Settings, SettingsError, from_environment
 from compat_http.store import Store, StoreError, reading
@@ -100,7 +101,7 @@ async def run(settings: Settings, *, supervised: bool) -> int:
     server = _HttpServer(
         uvicorn.Config(
             shim.app,
-            http="httptools",
+            http=receiving_within(settings.http_receive_seconds),
             ws="none",
             lifespan="off",
             access_log=False,

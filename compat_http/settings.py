@@ -177,6 +177,9 @@ class Settings:
     http_body_bytes_max: int = 65536
     """Largest request body."""
 
+    http_receive_seconds: int = 10
+    """How long a request may take to arrive; then its connection ends."""
+
     http_connections: int = 1
     """Connections to the service.  Give each of its workers a few."""
 

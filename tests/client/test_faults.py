@@ -254,7 +254,11 @@ async def test_overload_is_waited_for(make_server: MakeServer) -> None:
     server.start()
     async with client(server.address) as till:
         card = await issue(till)
-        async with client(server.address, RetryPolicy(patience_seconds=0.06)) as hasty:
+        # It would wait longer than its patience, so it does not come back at all.
+        one_try = RetryPolicy(
+            patience_seconds=60, try_seconds=60, first_wait_seconds=200, longest_wait_seconds=200
+        )
+        async with client(server.address, one_try) as hasty:
             gave_up = await asyncio.gather(
                 *(hasty.gift_cards.RedeemGiftCard(redeem(card)) for _ in range(100)),
                 return_exceptions=True,

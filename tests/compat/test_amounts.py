@@ -11,6 +11,11 @@ READ: list[tuple[str, str, int]] = [
     ("0.01", "USD", 1),
     ("0", "USD", 0),
     ("007.10", "USD", 710),
+    # Each of these is one cent less where a float is between.
+    ("0.29", "USD", 29),
+    ("1.15", "USD", 115),
+    ("8.29", "USD", 829),
+    ("9007199254.99", "USD", 900_719_925_499),
     ("500", "JPY", 500),
     ("1.234", "KWD", 1234),
     ("10000000000.00", "USD", 10**12),

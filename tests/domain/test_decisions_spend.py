@@ -160,6 +160,18 @@ def test_a_card_is_not_valid_before_its_first_day() -> None:
 # Several cards
 
 
+def test_the_last_cent_is_not_nothing() -> None:
+    play(
+        (Issue("A", 1), ok()),
+        (Redeem("A", 2), no("INSUFFICIENT_FUNDS", A=1)),
+        (Redeem("A", 2, partial=True), ok(A=0, approved=1)),
+        (Issue("B", 1), ok()),
+        (RedeemMany(("A", "B"), 2), no("INSUFFICIENT_FUNDS", B=1)),
+        (RedeemMany(("A", "B"), 2, partial=True), ok(B=0, approved=1)),
+        (RedeemMany(("A", "B"), 1, partial=True), no("NO_BALANCE")),
+    )
+
+
 def test_one_total_over_several_cards() -> None:
     play(
         (Issue("A", 30), ok()),

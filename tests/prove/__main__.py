@@ -36,6 +36,9 @@ def main(arguments: list[str]) -> int:
     if given.guarantees:
         published.rewrite_guarantees()
         return 0
+    if given.publish:
+        published.write_again()
+        return 0
     seed = random.SystemRandom().getrandbits(32) if given.seed is None else given.seed
     command = _command(given, seed)
     print(f"  {command}\n", flush=True)
@@ -79,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--guarantees", action="store_true",
         help="run nothing: write the table of guarantees into PROOF.md anew",
+    )  # fmt: skip
+    parser.add_argument(
+        "--publish", action="store_true",
+        help="run nothing: write PROOF.md anew from the last run and the last make bench",
     )  # fmt: skip
     return parser
 

@@ -70,7 +70,7 @@ GUARANTEES: Final = (
     Guarantee(
         "G5",
         "A request id is remembered as long as the ledger: it is a row of the ledger.",
-        not_proved="its suite is being written",
+        ("tests/prove/stress/test_clock.py::test_a_request_of_400_days_ago_is_a_replay",),
     ),
     Guarantee(
         "G6",
@@ -170,6 +170,7 @@ GUARANTEES: Final = (
             "tests/domain/test_currency.py::test_any_text_is_read_exactly_or_refused",
             "tests/compat/test_amounts.py::test_read",
             "tests/compat/test_amounts.py::test_not_read",
+            "tests/prove/stress/test_mutations.py::test_every_seeded_bug_is_found",
         ),
     ),
     Guarantee(
@@ -183,7 +184,10 @@ GUARANTEES: Final = (
     Guarantee(
         "G17",
         "A purchase with several cards is whole or not at all, and cannot deadlock.",
-        ("tests/domain/test_decisions_spend.py::test_one_total_over_several_cards",),
+        (
+            "tests/domain/test_decisions_spend.py::test_one_total_over_several_cards",
+            "tests/prove/stress/test_contention.py::test_baskets_of_the_same_cards_never_deadlock",
+        ),
     ),
     # Time, order, consistency
     Guarantee(
@@ -201,12 +205,15 @@ GUARANTEES: Final = (
     Guarantee(
         "G19",
         "Clock jumps are harmless: a step back revives nothing and reorders nothing.",
-        not_proved="its suite is being written",
+        (
+            "tests/prove/stress/test_clock.py::test_lives_under_any_clock",
+            "tests/prove/stress/test_clock.py::test_the_server_under_a_clock_that_jumps",
+        ),
     ),
     Guarantee(
         "G20",
         "Times that clients send are stored and never trusted.",
-        not_proved="its suite is being written",
+        ("tests/prove/stress/test_client_times.py::test_no_time_of_a_client_moves_anything",),
     ),
     Guarantee(
         "G21",
@@ -239,18 +246,28 @@ GUARANTEES: Final = (
         "G24",
         "Overload is turned away at once, most of the peak is still served, and undoing and looking"
         " up have places of their own.",
-        ("tests/faults/test_overload.py::test_excess_is_shed_and_leaves_nothing",),
+        (
+            "tests/prove/stress/test_overload.py::test_five_times_what_it_can_do",
+            "tests/faults/test_overload.py::test_excess_is_shed_and_leaves_nothing",
+        ),
     ),
     Guarantee(
         "G25",
         "Storms of deadlines and cancellations leak no connection, lock or task.",
-        ("tests/faults/test_deadlines.py::test_impatient_callers",),
+        (
+            "tests/prove/stress/test_storms.py::test_callers_without_patience",
+            "tests/faults/test_deadlines.py::test_impatient_callers",
+        ),
     ),
     Guarantee(
         "G26",
         "A poisoned request crashes, hangs and blocks nothing, and its answer shows nothing of the"
         " inside.",
-        ("tests/rpc/test_server.py::test_a_defect_shows_nothing_of_the_inside_and_passes",),
+        (
+            "tests/prove/stress/test_poison.py::test_a_defect_at_every_call_of_the_storage",
+            "tests/prove/stress/test_poison.py::test_a_handler_that_is_cancelled_from_within",
+            "tests/rpc/test_server.py::test_a_defect_shows_nothing_of_the_inside_and_passes",
+        ),
     ),
     Guarantee(
         "G27",
@@ -265,7 +282,7 @@ GUARANTEES: Final = (
     Guarantee(
         "G28",
         "A slow database: an answer or a refusal within the caller's deadline.",
-        not_proved="its suite is being written",
+        ("tests/prove/stress/test_slow_database.py::test_an_answer_or_a_refusal_in_time",),
     ),
     Guarantee(
         "G29",
@@ -279,6 +296,10 @@ GUARANTEES: Final = (
         "G30",
         "Slow, huge and malformed messages cost bounded memory and time.",
         (
+            "tests/prove/stress/test_hostile_connections.py::test_slow_senders_are_let_go",
+            "tests/prove/stress/test_hostile_connections.py::test_an_endless_head_is_cut_off",
+            "tests/prove/stress/test_hostile_connections.py::test_garbage_costs_no_memory",
+            "tests/prove/stress/test_fuzz.py::test_any_bytes",
             "tests/rpc/test_bad_input.py::test_a_message_that_is_too_large_is_told_so",
             "tests/compat/test_edge.py::test_a_body_has_a_limit",
         ),

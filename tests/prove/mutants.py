@@ -10,6 +10,7 @@ runs the module's fast tests.
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.abc
 import importlib.util
 import json
@@ -19,11 +20,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 ROOT: Final = Path(__file__).parent.parent.parent
 #: Not one of these reads a clock, a file or a network; all of them look at the rules of money.
@@ -51,6 +52,7 @@ _OPERATORS: Final = re.compile(
     r"|ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_FloorDiv|FloorDiv_Mul|Mul_Add|Mod_FloorDiv"
     r"|FloorDiv_Mod|Pow_Mul))"
 )
+_UNSEEN: Final = re.compile(r"\s*(assert |@lru_cache)")
 _TIMEOUT_SECONDS: Final = 60
 
 
@@ -62,10 +64,6 @@ class Mutant:
     operator: str
     place: int
     line: int
-
-    @property
-    def module(self) -> str:
-        return self.path.removesuffix(".py").replace("/", ".")
 
     def source(self) -> str:
         """The changed module."""
@@ -86,26 +84,49 @@ class Mutant:
 
 
 def mutants_of(path: str) -> list[Mutant]:
-    """All mutants of a module, in the order of its lines."""
-    from cosmic_ray.commands.init import _all_work_items
+    """All mutants of a module, in the order of its lines.
 
-    found = [
-        Mutant(path, mutation.operator_name, mutation.occurrence, mutation.start_pos[0])
-        for item in _all_work_items([ROOT / path], {})
-        for mutation in item.mutations
-        if _OPERATORS.fullmatch(mutation.operator_name)
-    ]
-    return sorted(found, key=lambda each: (each.line, each.operator, each.place))
+    Not of assertions and of the sizes of caches: what those change no caller can see.
+    """
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator, operator_names
+
+    text = (ROOT / path).read_text()
+    lines, tree = text.splitlines(), get_ast(text)
+    found: list[Mutant] = []
+    for name in filter(_OPERATORS.fullmatch, operator_names()):
+        operator = get_operator(name)()
+        places = (
+            start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)
+        )
+        found += [Mutant(path, name, place, line) for place, (line, _) in enumerate(places)]
+    seen = [each for each in found if not _UNSEEN.match(lines[each.line - 1])]
+    return sorted(seen, key=lambda each: (each.line, each.operator, each.place))
 
 
-def survivors(mutants: Sequence[Mutant]) -> list[Mutant]:
+class Change(Protocol):
+    """A module with something else in it."""
+
+    @property
+    def path(self) -> str: ...
+
+    def source(self) -> str: ...
+
+
+ChangeT = TypeVar("ChangeT", bound=Change)
+
+
+def survivors(changes: Sequence[ChangeT]) -> list[ChangeT]:
     """Those that no test noticed.
 
     Raises:
         RuntimeError: the tests are red without any mutant, or the worker broke.
     """
-    paths = dict.fromkeys(mutant.path for mutant in mutants)
-    work = [*({"path": path} for path in paths), *(asdict(mutant) for mutant in mutants)]
+    paths = dict.fromkeys(change.path for change in changes)
+    work = [
+        *({"path": path, "source": (ROOT / path).read_text()} for path in paths),
+        *({"path": change.path, "source": change.source()} for change in changes),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "tests.prove.mutants", "--worker"],
         input="\n".join(map(json.dumps, work)),
@@ -124,27 +145,25 @@ def survivors(mutants: Sequence[Mutant]) -> list[Mutant]:
         raise RuntimeError(f"the worker broke: {done.stderr[-2000:]}")
     if not all(passed[: len(paths)]):
         raise RuntimeError("the tests are red without any mutant")
-    return [mutant for mutant, green in zip(mutants, passed[len(paths) :], strict=True) if green]
+    return [change for change, green in zip(changes, passed[len(paths) :], strict=True) if green]
 
 
 # The worker
 
 
 def _work() -> None:
-    """Reads mutants as JSON lines; answers true for each that all tests pass with."""
-    import hypothesis.stateful  # noqa: F401 - imported once, for all children
-    import pytest
-
+    """Reads changed modules as JSON lines; answers true for each that all tests pass with."""
+    importlib.import_module("hypothesis.stateful")
+    pytest = importlib.import_module("pytest")
     for line in sys.stdin:
-        facts = json.loads(line)
-        mutant = Mutant(**facts) if "operator" in facts else None
+        change = json.loads(line)
         child = os.fork()
         if child == 0:
-            _run_tests(pytest, facts["path"], mutant)
+            _run_tests(pytest, change["path"], change["source"])
         print(json.dumps(_passed(child)), flush=True)
 
 
-def _run_tests(pytest: ModuleType, path: str, mutant: Mutant | None) -> None:
+def _run_tests(pytest: ModuleType, path: str, source: str) -> None:
     """Ends the process; its status is pytest's."""
     signal.alarm(_TIMEOUT_SECONDS)
     quiet = os.open(os.devnull, os.O_WRONLY)
@@ -152,8 +171,8 @@ def _run_tests(pytest: ModuleType, path: str, mutant: Mutant | None) -> None:
     os.dup2(quiet, 2)
     status: Any = 1
     try:
-        if mutant is not None:
-            sys.meta_path.insert(0, _InItsPlace(mutant.module, path, mutant.source()))
+        module = path.removesuffix(".py").replace("/", ".")
+        sys.meta_path.insert(0, _InItsPlace(module, path, source))
         # Neither the project's settings nor its plugins, which cost more than these tests.
         status = pytest.main(
             ["-c", os.devnull, "--rootdir", str(ROOT), "--import-mode=importlib", "-x", "-q",

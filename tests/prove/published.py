@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tests.bench.figures import GOALS
 from tests.prove.guarantees import GUARANTEES, table
 
 ROOT: Final = Path(__file__).parent.parent.parent
 PATH: Final = ROOT / "PROOF.md"
+_PROVE: Final = ROOT / "var" / "prove.json"
 _BENCH: Final = ROOT / "var" / "bench.json"
+#: The plots of `make bench`, as they are published.
+_PLOTS: Final = ROOT / "docs" / "figures"
 #: Between these stands the table of guarantees, which a test compares with the code's.
 BEGIN: Final = "<!-- guarantees -->"
 END: Final = "<!-- end of guarantees -->"
@@ -36,7 +42,16 @@ def terminal_table(content: dict[str, Any]) -> str:
 def write(content: dict[str, Any]) -> None:
     """Writes PROOF.md from what a whole run left."""
     bench = json.loads(_BENCH.read_text()) if _BENCH.exists() else None
+    if bench is not None:
+        _PLOTS.mkdir(parents=True, exist_ok=True)
+        for plot in _BENCH.parent.glob("bench-*.svg"):
+            shutil.copy(plot, _PLOTS)
     PATH.write_text(document(content, bench))
+
+
+def write_again() -> None:
+    """Writes PROOF.md from the last run of `make prove` and what `make bench` measured since."""
+    write(json.loads(_PROVE.read_text()))
 
 
 def document(content: dict[str, Any], bench: dict[str, Any] | None) -> str:
@@ -147,15 +162,47 @@ def _named(outcomes: dict[str, set[str]], outcome: str) -> list[str]:
 
 
 def _speed(bench: dict[str, Any]) -> str:
-    heads: Sequence[str] = ("Figure", "Median", "Hold", "Aim", "Reached")
-    rows = ["## Speed", "", f"| {' | '.join(heads)} |", "|---|--:|--:|--:|---|"]
+    heads: Sequence[str] = ("Figure", "What", "Median", "Range", "Hold", "Aim", "Reached")
+    rows = ["## Speed", "", _conditions(bench), "", f"| {' | '.join(heads)} |"]
+    rows.append("|---|---|--:|--:|--:|--:|---|")
     for name, found in bench["figures"].items():
-        cells = (f"{found[key]:.3g}" for key in ("value", "hold", "aim"))
-        rows.append(f"| {name} | {' | '.join(cells)} | {found['reached']} |")
-    rows += ["", "Measured by `make bench`; ratios to its yardsticks on the same machine."]
-    for plot in bench.get("plots", ()):
-        rows += ["", f"![{Path(plot).stem.replace('_', ' ')}]({plot})"]
+        value, lowest, highest, hold, aim = (
+            f"{found[key]:.3g}" for key in ("value", "lowest", "highest", "hold", "aim")
+        )
+        what = GOALS[name].what + (f", {GOALS[name].unit}" if GOALS[name].unit else "")
+        cells = (name, what, value, f"{lowest}–{highest}", hold, aim, found["reached"])
+        rows.append(f"| {' | '.join(cells)} |")
+    rows += ["", "| Run | A second | p50 ms | p99 ms |", "|---|--:|--:|--:|"]
+    for subject in dict.fromkeys(run["subject"] for run in bench["runs"]):
+        runs = [run for run in bench["runs"] if run["subject"] == subject]
+        rate = statistics.median(run["per_second"] for run in runs)
+        latencies = " | ".join(_milliseconds(runs, key) for key in ("p50", "p99"))
+        rows.append(f"| {subject.replace('_', ' ')} | {rate:,.0f} | {latencies} |")
+    if bench["facts"]:
+        rows += ["", "| Fact | |", "|---|--:|"]
+        rows += [
+            f"| {name.replace('_', ' ')} | {value:,} |" for name, value in bench["facts"].items()
+        ]
+    for plot in sorted(_PLOTS.glob("bench-*.svg")):
+        title = plot.stem.removeprefix("bench-").capitalize()
+        rows += ["", f"![{title}]({plot.relative_to(ROOT)})"]
     return "\n".join(rows)
+
+
+def _conditions(bench: dict[str, Any]) -> str:
+    given, machine = bench["conditions"], bench["machine"]
+    return (
+        f"Measured by `make bench`: {given['rounds']} rounds of {given['seconds']:g} s,"
+        f" alternating, medians. Client ({given['generator']}), server and database on one machine,"
+        f" whose disk syncs in {machine['fdatasync_p50_microseconds']} µs"
+        f" ({machine['file_system']}); {given['postgresql']}."
+        " What stands in the way of a figure is in DECISIONS."
+    )
+
+
+def _milliseconds(runs: Sequence[dict[str, Any]], percentile: str) -> str:
+    found = [run[f"{percentile}_microseconds"] for run in runs]
+    return f"{statistics.median(found) / 1000:.1f}" if all(found) else ""
 
 
 def _module(line: dict[str, Any]) -> str:
