@@ -115,7 +115,9 @@ class Edge:
                 response = await rpc.method(request, call)
                 encoded = response.SerializeToString()
             except asyncio.CancelledError:
-                if context.cancelled():
+                # The caller or its connection went away.  A handler that raises this by itself is
+                # our defect, and its caller would wait for an answer that never comes.
+                if context.cancelled() or _was_cancelled():
                     ended("CANCELLED", "", started, call, span)
                     raise
                 status = errors.status_of_reason("INTERNAL")
@@ -185,6 +187,11 @@ class Edge:
             return rpc.request.FromString(data)
         except DecodeError as error:
             raise InvalidField("", "The message is not a valid encoding of its type.") from error
+
+
+def _was_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _only(metadata: Iterable[tuple[str, Any]], wanted: str) -> tuple[Any, bool]:

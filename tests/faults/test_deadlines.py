@@ -8,9 +8,11 @@ from giftcard import v1
 
 from server.app import Server, keys_of, open_database
 from server.settings import Settings
+from tests.fault_proxy import FaultProxy
 from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, connected
+from tests.faults.conftest import MakeServer
 from tests.grpc_server import keys_in, seed
 
 _CALLS = 2000
@@ -100,3 +102,24 @@ def _leftovers(server: Server) -> list[str]:
         "reading": int(bridge._looking_up.busy),
     }
     return [f"{count} {name}" for name, count in kept.items() if count]
+
+
+async def test_a_caller_whose_connection_breaks_is_no_error_of_ours(
+    make_server: MakeServer,
+) -> None:
+    server = make_server("slow_commit")
+    server.start()
+    with FaultProxy(server.address) as proxy:
+        async with connected(server.address) as client, connected(proxy.address) as cut_off:
+            (card,) = await client.issue()
+            requests = [c.redeem(card, 1) for _ in range(200)]
+            calls = [asyncio.create_task(cut_off.call("RedeemGiftCard", each)) for each in requests]
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            proxy.break_off(reset=True)
+            assert not all(said.ok for said in await asyncio.gather(*calls)), "cut too late"
+            for each in requests:
+                assert (await client.settle("RedeemGiftCard", each)).ok
+            assert (await client.card(card)).balance.minor_units == c.INITIAL - len(requests)
+    assert server.stop() == 0
+    assert '"CANCELLED"' in server.log
+    assert "INTERNAL" not in server.log
