@@ -21,6 +21,7 @@ from tests.faults.workload import Load, settle
 from tests.grpc_server import CLIENT_ID, GrpcServer
 
 _AT_ONCE: Final = 64
+_PATIENCE_SECONDS: Final = 30
 _LOAD_SECONDS: Final = (0.15, 0.6)
 
 
@@ -113,6 +114,7 @@ async def check_kills(server: GrpcServer, log: AckLog, dice: random.Random, *, c
         async with connected(server.address) as client:
             load.start(client)
             await asyncio.sleep(dice.uniform(*_LOAD_SECONDS))
+            await _until_acknowledged(log, seen)
             await asyncio.to_thread(server.kill)
             await load.stop()
         await asyncio.to_thread(server.start)
@@ -137,10 +139,18 @@ async def check_outages(
             seen = known_ids(log)
             load.start(client)
             await asyncio.sleep(dice.uniform(*_LOAD_SECONDS))
+            await _until_acknowledged(log, seen)
             await outage()
             await load.stop()
             await check_since(client, log, seen)
         await check_history(client, log)
+
+
+async def _until_acknowledged(log: AckLog, seen: set[str]) -> None:
+    """On a busy machine the load may take longer than it was given."""
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while not known_ids(log) - seen:  # noqa: ASYNC110 - the load knows nothing of who waits
+            await asyncio.sleep(0.05)
 
 
 def known_ids(log: AckLog) -> set[str]:

@@ -32,7 +32,9 @@ import java.util.function.BiFunction;
 
 /** Sells a card, spends from it, holds, captures, takes back, and reads the history. */
 public final class QuickStart {
-  private static final EnumSet<Code> LOST = EnumSet.of(Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED);
+  /** The service never says UNKNOWN: it is Netty's word for a connection that closed under a call. */
+  private static final EnumSet<Code> LOST =
+      EnumSet.of(Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNKNOWN);
 
   private final GiftCardServiceBlockingStub cards;
 
