@@ -37,6 +37,7 @@ HOLD_COLUMNS: Final = ("authorized", *_HOLD_SHOWN)
 
 #: No zone is further from UTC; its own rules may have been corrected since.
 _DAY_MICROSECONDS: Final = 24 * 3600 * calendar.MICROSECONDS_PER_SECOND
+_QUARTER_HOUR_MICROSECONDS: Final = 15 * 60 * 1_000_000
 
 
 def results(snapshot: Snapshot, transaction_ids: Iterable[str]) -> dict[str, Result]:
@@ -78,13 +79,17 @@ def check_card(findings: Findings, card: Row, accounts: Iterable[Row], result: R
 
 
 def _check_first_day(findings: Findings, card: Row, view: CardView) -> None:
-    """Its instant stands in no answer; it must be the beginning of the first day somewhere."""
+    """Its instant stands in no answer; it must be the beginning of the first day in its zone.
+
+    Zones change their rules by quarters of an hour, also for days that were written already.
+    """
     found = card.valid_from_time
     if view.issue_time is None or view.valid_from is None:
         findings.check("card", card.id, "valid_from_time", found, None)
         return
-    begins = calendar.start_of_validity(date.fromisoformat(view.valid_from), "UTC")
-    if found is None or abs(found - begins) > _DAY_MICROSECONDS:
+    begins = calendar.start_of_validity(date.fromisoformat(view.valid_from), view.time_zone)
+    off = None if found is None else found - begins
+    if off is None or abs(off) > _DAY_MICROSECONDS or off % _QUARTER_HOUR_MICROSECONDS:
         findings.add("card", card.id, "valid_from_time", found, f"about {begins}")
 
 
