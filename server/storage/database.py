@@ -19,7 +19,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, PoolProxiedConnection
 
 _WRITER_PRAGMAS: Final = {
@@ -327,13 +327,12 @@ def break_off(connection: Connection) -> None:
     """
     if connection.dialect.name != "postgresql" or connection.closed or connection.invalidated:
         return
-    driver: Any = connection.connection.dbapi_connection
-    # A connection that is over has no socket any more.
-    with (
-        contextlib.suppress(psycopg.Error, OSError),
-        socket.socket(fileno=os.dup(driver.pgconn.socket)) as wire,
-    ):
-        wire.shutdown(socket.SHUT_RDWR)
+    # Its own thread may end the connection at any moment: then there is nobody to wake any more.
+    with contextlib.suppress(SQLAlchemyError, psycopg.Error, OSError):
+        driver: Any = connection.connection.dbapi_connection
+        if driver is not None:
+            with socket.socket(fileno=os.dup(driver.pgconn.socket)) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
 
 
 class LostRaceError(Exception):

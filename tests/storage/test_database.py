@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from server.storage import database as module
 from server.storage import schema
@@ -336,3 +336,17 @@ def test_a_commit_that_is_called_back_is_unknown(postgresql_url: str) -> None:
         break_off(connection)
         with pytest.raises(UnknownOutcomeError):
             commit(connection)
+
+
+def test_a_connection_that_ends_meanwhile_is_left_alone(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own thread closes it between the look at it and the grasp for its socket."""
+
+    def gone(_: Connection) -> None:
+        raise ResourceClosedError
+
+    with closing(Database(postgresql_url)) as database, database.connect_writer() as connection:
+        monkeypatch.setattr(Connection, "connection", property(gone))
+        break_off(connection)
+        monkeypatch.undo()
