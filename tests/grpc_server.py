@@ -15,7 +15,6 @@ ask the server.
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -40,7 +39,7 @@ from server.secrets import (
 )
 from server.settings import Settings
 from server.storage.database import Database
-from tests.processes import Watchdog, kill_family
+from tests.processes import Watchdog, kill_family, said_until
 
 __all__ = ["LOGIN", "PASSWORD", "PROGRAM", "TOKEN", "GrpcServer", "keys_in", "seed"]
 
@@ -204,21 +203,11 @@ class GrpcServer:
         }
 
     def _ready_address(self) -> str:
-        process = self._running()
-        assert process.stdout is not None
-        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
-        said = b""
-        while not said.endswith(b"\n"):
-            left = deadline - time.monotonic()
-            readable, _, _ = select.select([process.stdout], [], [], max(left, 0))
-            part = os.read(process.stdout.fileno(), 4096) if readable else b""
-            if not part:
-                tail = self.log[-_LOG_TAIL_CHARACTERS:]
-                raise RuntimeError(f"The server is not ready. It said:\n{tail}")
-            said += part
-        line = said.decode().strip()
-        assert line.startswith(READY), line
-        return line.removeprefix(READY)
+        line = said_until(self._running(), b"\n", _START_TIMEOUT_SECONDS)
+        if not (line.startswith(READY) and line.endswith("\n")):
+            tail = self.log[-_LOG_TAIL_CHARACTERS:]
+            raise RuntimeError(f"The server is not ready. It said:\n{line}{tail}")
+        return line.removeprefix(READY).strip()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

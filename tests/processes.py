@@ -1,16 +1,19 @@
 """Processes that tests start: ended for certain, killed whole. Knows nothing of what they serve."""
 
 import contextlib
+import os
+import select
 import subprocess
 import time
 from typing import Final
 
 import psutil
 
-__all__ = ["Watchdog", "is_alive", "kill_family"]
+__all__ = ["Watchdog", "is_alive", "kill_family", "said_until"]
 
 _GONE_TIMEOUT_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
+_READ_BYTES: Final = 4096
 
 
 class Watchdog:
@@ -33,6 +36,24 @@ class Watchdog:
     def stand_down(self) -> None:
         """Ends the watch. Call it once the process has been waited for."""
         self._shell.communicate(b"stand down\n")
+
+
+def said_until(process: subprocess.Popen[bytes], ending: bytes, timeout_seconds: float) -> str:
+    """What a process prints until it ends so, or says no more, or the time is over.
+
+    Whoever asks looks whether that is what it waited for.
+    """
+    assert process.stdout is not None
+    deadline = time.monotonic() + timeout_seconds
+    said = b""
+    while not said.endswith(ending):
+        left = max(deadline - time.monotonic(), 0)
+        readable, _, _ = select.select([process.stdout], [], [], left)
+        part = os.read(process.stdout.fileno(), _READ_BYTES) if readable else b""
+        if not part:
+            break
+        said += part
+    return said.decode(errors="replace")
 
 
 def kill_family(process_id: int) -> None:

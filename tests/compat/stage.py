@@ -10,11 +10,9 @@ Knows no dialect.
 import base64
 import http.client
 import os
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import Any, Final, Self
 import orjson
 
 from compat_http.__main__ import READY
-from tests.processes import Watchdog, kill_family
+from tests.processes import Watchdog, kill_family, said_until
 
 _ROOT: Final = Path(__file__).parents[2]
 _TIMEOUT_SECONDS: Final = 60.0
@@ -130,7 +128,7 @@ class ShimServer:
                 start_new_session=True,
             )
         self._watchdog = Watchdog(self._process.pid, "KILL")
-        line = self._first_line()
+        line = said_until(self._running(), b"\n", _TIMEOUT_SECONDS)
         if not line.startswith(READY):
             self.kill()
             raise RuntimeError(f"The shim is not ready. It said:\n{self.log[-4000:]}")
@@ -163,19 +161,6 @@ class ShimServer:
             "GIFTCARD_DEMO": "1",
             **self._more,
         }
-
-    def _first_line(self) -> str:
-        output = self._running().stdout
-        assert output is not None
-        deadline = time.monotonic() + _TIMEOUT_SECONDS
-        said = b""
-        while not said.endswith(b"\n"):
-            readable, _, _ = select.select([output], [], [], max(deadline - time.monotonic(), 0))
-            part = os.read(output.fileno(), 4096) if readable else b""
-            if not part:
-                break
-            said += part
-        return said.decode()
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "it is down"

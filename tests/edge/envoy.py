@@ -12,12 +12,10 @@ edge: what each address may ask for is limited, and `UNLIMITED` lifts that.
 
 import http.client
 import os
-import select
 import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +28,7 @@ from compat_http.envoy import config
 from compat_http.envoy.__main__ import READY
 from tests.compat.stage import Said
 from tests.grpc_server import keys_in
-from tests.processes import Watchdog, kill_family
+from tests.processes import Watchdog, kill_family, said_until
 
 _TIMEOUT_SECONDS: Final = 60.0
 _NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
@@ -201,20 +199,11 @@ class Edge(Caller):
         }
 
     def _read_ready_block(self) -> dict[str, str]:
-        process = self._running()
-        assert process.stdout is not None
-        deadline = time.monotonic() + _TIMEOUT_SECONDS
-        said = b""
-        while not said.endswith(b"*.log\n"):
-            left = max(deadline - time.monotonic(), 0)
-            readable, _, _ = select.select([process.stdout], [], [], left)
-            part = os.read(process.stdout.fileno(), 4096) if readable else b""
-            if not part:
-                logs = "\n".join(self.log(name) for name in ("edge", "service", "envoy"))
-                raise RuntimeError(f"The edge is not ready. It said:\n{said.decode()}\n{logs}")
-            said += part
-        title, *lines = said.decode().splitlines()
-        assert title == READY, title
+        said = said_until(self._running(), b"*.log\n", _TIMEOUT_SECONDS)
+        title, *lines = said.splitlines() or [""]
+        if title != READY or not said.endswith("*.log\n"):
+            logs = "\n".join(self.log(name) for name in ("edge", "service", "envoy"))
+            raise RuntimeError(f"The edge is not ready. It said:\n{said}\n{logs}")
         return {line[2:33].strip(): line[33:].strip() for line in lines}
 
     def _running(self) -> subprocess.Popen[bytes]:
