@@ -53,6 +53,9 @@ FATAL_STATUS = 70
 
 #: gRPC's own limit is so many times ours: what is too large for us still gets an ErrorInfo.
 _TRANSPORT_TIMES = 16
+#: Calls that may wait until the loop comes to them.  gRPC drops at random from 1,000 on, and says
+#: CANCELLED without a reason; ours are shed by the queue, which says that nothing was done.
+_PENDING_MAX = 50_000
 _WATCH_SECONDS = 0.5
 #: An event loop that did not come by for so long stands still.
 _LOOP_SECONDS_MAX = 10.0
@@ -204,6 +207,8 @@ class Server:
                 ("grpc.max_receive_message_length", _TRANSPORT_TIMES * settings.request_bytes_max),
                 ("grpc.so_reuseport", int(settings.workers > 1)),
                 ("grpc.max_metadata_size", 16 * 1024),
+                ("grpc.server.max_pending_requests", _PENDING_MAX),
+                ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             )
