@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -57,7 +58,17 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             for request_id, amount in (("m1", 1), ("m1", 1), ("m2", 9999)):
                 speak.retail7(shim.address, "REDEEM", "12399", request_id, amount=amount)
             speak.cp(shim.address, "/Giftcard/nobody/BalanceCheck")
-            yield Seen(Scrape(admin_address(server.log)), Scrape(admin_address(shim.log)))
+            last = _until_the_last_is_counted(admin_address(shim.log))
+            yield Seen(Scrape(admin_address(server.log)), last)
+
+
+def _until_the_last_is_counted(address: str) -> Scrape:
+    """The shim counts a request after its answer was sent."""
+    deadline = time.monotonic() + _COUNTED_SECONDS
+    while not (scrape := Scrape(address)).value("giftcard_shim_requests_total", dialect="cp"):
+        assert time.monotonic() < deadline, "the last request is not counted"
+        time.sleep(0.02)
+    return scrape
 
 
 async def _traffic(address: str) -> None:
@@ -99,6 +110,7 @@ async def _traffic(address: str) -> None:
             await strange(b"", metadata=metadata)
 
 
+_COUNTED_SECONDS: Final = 30
 #: name, labels, at least so much.
 SERVICE: Final[list[tuple[str, dict[str, str], float]]] = [
     ("giftcard_calls_total", {"method": "IssueGiftCard", "code": "OK", "reason": ""}, 2),
