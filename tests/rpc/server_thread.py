@@ -48,6 +48,10 @@ def principal(
     )  # fmt: skip
 
 
+def _nothing() -> None:
+    """Starts no batch."""
+
+
 @dataclass(slots=True)
 class ServerThread:
     """Start, stop and kill it as often as needed.
@@ -117,7 +121,12 @@ class ServerThread:
         self.server._watch.cancel()
         self.server._readiness.stop()
         self.server._studio.close()
+        if self.server._checkpointer is not None:
+            self.server._checkpointer.close()
         bridge = self.server._bridge
+        # A batch that ends meanwhile wakes the next one later, when its connection is gone.
+        for pace in (bridge._writing, bridge._looking_up):
+            pace._start = _nothing
         for executor in (bridge._writer_thread, bridge._cards_thread, bridge._reads_thread):
             executor.shutdown(wait=True, cancel_futures=True)
         for connection in (bridge._ledger, bridge._cards, bridge._reads):

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from giftcard import v1
 
 from tests.postgres import Postgres
-from tests.rpc.edge_stage import SCOPES, Client, Stage, running, unique, usd
+from tests.rpc.edge_stage import SCOPES, Client, Stage, heard_error, running, unique, usd
 from tests.rpc.server_thread import ServerThread, principal
 
 PIN = "7391"
@@ -103,8 +104,10 @@ def _reason(future: Any) -> str:
     """What was heard of a call that the crash may have cut off."""
     try:
         future.result()
-    except Exception:  # noqa: BLE001 - cut off or refused
-        return "PIN_INCORRECT" if "PIN" in str(future.details()) else "cut off"
+    except grpc.RpcError as error:
+        return heard_error(error).reason or "cut off"
+    except Exception:  # noqa: BLE001 - the channel was closed
+        return "cut off"
     return ""
 
 
