@@ -128,6 +128,7 @@ def _json_of(lane: str) -> Path:
 
 def _pytest(given: argparse.Namespace, seed: int, lane: str) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-m", "", "-q", "--no-header", "--color=auto"]
+    # pytest's cache is one for both lanes.
     command += ["-o", "console_output_style=classic", "-p", "no:cacheprovider"]
     command += ["--prove-json", str(_json_of(lane)), "--lane", lane]
     command += ["--size", given.size, "--seed", str(seed), f"--hypothesis-seed={seed}"]
