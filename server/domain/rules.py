@@ -10,7 +10,7 @@ from server.domain import calendar
 from server.domain.commands import Amount, Caller, CardRef, Envelope, Location
 from server.domain.decision import AMOUNT_MAX, Decision
 from server.domain.errors import InvalidField, Refused
-from server.domain.model import Account, Card, CardState, HoldState, Origin, Program
+from server.domain.model import NEVER, Account, Card, CardState, Hold, HoldState, Origin, Program
 from server.domain.world import World
 
 PIN_ATTEMPTS_MAX = 5
@@ -113,14 +113,14 @@ def require_room(card: Card, amount: int, now: int) -> None:
         raise Refused("MAX_BALANCE_EXCEEDED", maximum_minor_units=limit)
 
 
-def require_not_held_by_other(card: Card, caller: Caller, now: int) -> None:
+def require_not_held_by_other(card: Card, caller: Caller, now: int) -> Hold | None:
+    """Refuses where another client holds the whole card; returns the hold where the caller does."""
     for hold in card.holds:
-        if (
-            hold.exclusive
-            and hold.client_id != caller.client_id
-            and hold.state_at(now) is HoldState.OPEN
-        ):
-            raise Refused("HELD_BY_OTHER", expire_time=hold.expire_time)
+        if hold.exclusive and hold.state_at(now) is HoldState.OPEN:
+            if hold.client_id != caller.client_id:
+                raise Refused("HELD_BY_OTHER", expire_time=hold.expire_time)
+            return hold
+    return None
 
 
 def require_no_open_holds(card: Card, now: int) -> None:
@@ -128,16 +128,33 @@ def require_no_open_holds(card: Card, now: int) -> None:
         raise Refused("OPEN_HOLDS")
 
 
+def approve(available: int, amount: int, allow_partial: bool) -> int:
+    """How much of an amount there is to take; less than asked only where the caller allows it."""
+    if not available:
+        raise Refused("NO_BALANCE", requested_minor_units=amount)
+    if amount > available and not allow_partial:
+        raise Refused(
+            "INSUFFICIENT_FUNDS", available_minor_units=available, requested_minor_units=amount
+        )
+    return min(amount, available)
+
+
+def require_whole(card: Card, approved: int, now: int) -> None:
+    """Refuses to leave a rest on a card that is spent in full only."""
+    balance = card.balance(now)
+    if balance - approved and not card.partial_redeem_allowed:
+        raise Refused("PARTIAL_REDEEM_NOT_ALLOWED", balance_minor_units=balance)
+
+
 def spend_order(card: Card) -> list[Account]:
     """Soonest-expiring first, then promotional value before paid, then the older one."""
     accounts = card.accounts
     if len(accounts) == 1:
         return accounts
-    never = 2**63
     return sorted(
         accounts,
         key=lambda account: (
-            never if account.expire_time is None else account.expire_time,
+            NEVER if account.expire_time is None else account.expire_time,
             account.origin is not Origin.PROMO,
             account.id,
         ),

@@ -81,6 +81,14 @@ def test_what_a_customer_hears(operation: Operation | Request, reason: str) -> N
     play(*RICH, (operation, no(reason) if reason else ok()))
 
 
+def test_points_are_no_part_of_what_a_reversal_says_it_undid() -> None:
+    play(
+        *RICH,
+        (Issue("A", 50, "MILES", "EUR", customer="X", points=20).named("buy"), ok(X=80, A=50)),
+        (Reverse("buy"), ok(approved=50, X=100, A=card(0, state="VOIDED"))),
+    )
+
+
 def test_a_card_is_bought_with_points_and_one_reversal_undoes_both() -> None:
     ledger = play(
         *RICH,
@@ -138,8 +146,12 @@ def test_holds_keep_points() -> None:
         (NewCustomer("X"), ok()),
         (HoldPoints("X", None), no("INSUFFICIENT_POINTS")),
         (HoldPoints("X", 1, partial=True), no("INSUFFICIENT_POINTS")),
-        (Earn("X", 100), ok()),
-        (HoldPoints("X", 101), no("INSUFFICIENT_POINTS")),
+        (Earn("X", 1), ok()),
+        (HoldPoints("X", 2, partial=True).named("last"), ok(approved=1, X=card(1, held=1))),
+        (Void("last"), ok()),
+        (Earn("X", 99), ok()),
+        (HoldPoints("X", 101), no(
+            "INSUFFICIENT_POINTS", available_points=100, requested_points=101)),
         (HoldPoints("X", 60).named("a"), ok(approved=60, hold_state="OPEN", X=card(100, held=60))),
         (HoldPoints("X", 60, partial=True).named("b"), ok(approved=40, X=card(100, held=100))),
         (Capture("a", 70, unit="POINTS"), no("CAPTURE_EXCEEDS_HOLD")),
@@ -153,7 +165,7 @@ def test_holds_keep_points() -> None:
         (HoldPoints("X", None, seconds=60).named("c"), ok(approved=50, X=card(50, held=50))),
         At("2026-03-01T12:01:01Z"),
         (Capture("c"), no("HOLD_EXPIRED", X=card(50, held=0))),
-    )
+    )  # fmt: skip
 
 
 def test_points_expire_by_tranche_and_the_soonest_go_first() -> None:
