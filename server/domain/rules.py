@@ -47,7 +47,7 @@ def require_pin(world: World, card: Card, envelope: Envelope, ref: CardRef, now:
     if card.pin_hash is None:
         return
     client_id = envelope.caller.client_id
-    failures, locked_until = card.pin_tries.get(client_id, (0, 0))
+    failures, locked_until = card.pin_tries.get(client_id, (0, now))
     if locked_until > now:
         raise Refused("PIN_LOCKED", retry_time=locked_until)
     pin = envelope.pins.get(ref)
@@ -56,10 +56,12 @@ def require_pin(world: World, card: Card, envelope: Envelope, ref: CardRef, now:
     if world.pin_matches(card.id, pin, card.pin_hash):
         return
     failures += 1
-    locks = failures % PIN_ATTEMPTS_MAX == 0
-    # Doubles with every lock-out in a row, so that patience does not help a guesser.
-    wait = PIN_LOCK_MICROSECONDS << min(failures // PIN_ATTEMPTS_MAX - 1, 10) if locks else 0
-    tries = {**card.pin_tries, client_id: (failures, now + wait if locks else 0)}
+    locks = not failures % PIN_ATTEMPTS_MAX
+    if locks:
+        # Doubles with every lock-out in a row, so that patience does not help a guesser.
+        in_a_row = failures // PIN_ATTEMPTS_MAX
+        locked_until = now + (PIN_LOCK_MICROSECONDS << min(in_a_row - 1, 10))
+    tries = {**card.pin_tries, client_id: (failures, locked_until)}
     effect = Decision(cards=[card], card_changes=[(card, {"pin_tries": tries})])
     raise RefusedWithEffect("PIN_INCORRECT", effect, locks_pin=locks)
 
@@ -148,11 +150,8 @@ def require_whole(card: Card, approved: int, now: int) -> None:
 
 def spend_order(card: Card) -> list[Account]:
     """Soonest-expiring first, then promotional value before paid, then the older one."""
-    accounts = card.accounts
-    if len(accounts) == 1:
-        return accounts
     return sorted(
-        accounts,
+        card.accounts,
         key=lambda account: (
             NEVER if account.expire_time is None else account.expire_time,
             account.origin is not Origin.PROMO,
@@ -165,10 +164,8 @@ def allocate(card: Card, amount: int, now: int) -> list[tuple[Account, int]]:
     """Splits an amount that is known to be available over the card's tranches."""
     parts: list[tuple[Account, int]] = []
     for account in spend_order(card):
-        if amount == 0:
-            break
         part = min(amount, card.spendable(account, now))
-        if part > 0:
+        if part:
             parts.append((account, part))
             amount -= part
     assert amount == 0, "allocated more than is available"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from server.domain.model import HoldState
 from tests.operations import (
     Authorize,
     Capture,
@@ -12,7 +13,7 @@ from tests.operations import (
     Reverse,
     Void,
 )
-from tests.stories import At, Wait, card, no, ok, play
+from tests.stories import At, Line, Wait, card, no, ok, play
 
 
 def test_a_hold_keeps_value_back_and_ends_once() -> None:
@@ -56,6 +57,31 @@ def test_a_void_returns_what_remains() -> None:
         (Capture("h"), no("HOLD_VOIDED")),
         (Redeem("A", 80), ok(A=0)),
     )
+
+
+@pytest.mark.parametrize(
+    ("lines", "state", "captured"),
+    [
+        ((Wait(1),), HoldState.OPEN, 20),
+        (((Void("h"), ok()),), HoldState.VOIDED, 20),
+        (((Reverse("h"), ok()),), HoldState.VOIDED, 20),
+        (((Capture("h", 5, final=True), ok()),), HoldState.CAPTURED, 25),
+        (((Capture("h"), ok()),), HoldState.CAPTURED, 60),
+        ((Wait(61), (Redeem("A", 1), ok())), HoldState.EXPIRED, 20),
+    ],
+)
+def test_a_hold_tells_what_was_captured_and_when_it_ended(
+    lines: tuple[Line, ...], state: HoldState, captured: int
+) -> None:
+    ledger = play(
+        (Issue("A", 100), ok()),
+        (Authorize("A", 60, seconds=60).named("h"), ok()),
+        (Capture("h", 20), ok()),
+        *lines,
+    )
+    (hold,) = ledger.world.holds.values()
+    assert (hold.state, hold.captured) == (state, captured)
+    assert (hold.end_time is None) == (state is HoldState.OPEN)
 
 
 @pytest.mark.parametrize(("microseconds", "open_"), [(0, True), (1, False)])

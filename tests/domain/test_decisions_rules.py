@@ -4,6 +4,7 @@ import pytest
 
 from tests.memory_ledger import MemoryLedger
 from tests.operations import (
+    SECOND,
     Activate,
     Authorize,
     Capture,
@@ -22,7 +23,7 @@ from tests.operations import (
     Void,
     update,
 )
-from tests.stories import NOON, At, Wait, card, instant, no, ok, play
+from tests.stories import NOON, At, Line, Wait, card, instant, no, ok, play
 
 # Programs
 
@@ -128,9 +129,57 @@ def test_no_card_is_sold_whose_last_day_is_over() -> None:
         (Create("A", valid_until="2026-03-01"), ok()),
         (Issue("B", 10, valid_until="2026-02-28"), no("CARD_EXPIRED")),
         (Issue("B", 10, "SUMMER", valid_from="2026-09-01"), no("CARD_EXPIRED")),
+        (Issue("C", 10, valid_from="2026-04-02", valid_until="2026-04-01"), no(
+            "CARD_EXPIRED", valid_until="2026-04-01")),
+        (Issue("C", 10, valid_from="2026-04-01", valid_until="2026-04-01"), ok(C=10)),
         At("2026-03-02T00:00:00Z"),
         (Activate("A", 10), no("CARD_EXPIRED", A=card(0, state="INACTIVE"))),
         (Activate("A", 10, valid_until="2026-03-02"), ok(A=10)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("clock", "reason"),
+    [
+        ("2026-03-01T23:59:59.999999Z", None),
+        ("2026-03-02T00:00:00Z", "CARD_EXPIRED"),
+        ("2026-03-02T00:00:00.000001Z", "CARD_EXPIRED"),
+        ("2026-03-31T00:00:00Z", "CARD_EXPIRED"),
+    ],
+)
+def test_value_is_not_given_for_a_day_that_is_over(clock: str, reason: str | None) -> None:
+    expected = ok(A=11) if reason is None else no(reason, A=10, valid_until="2026-03-01")
+    play(
+        (Issue("A", 10), ok()),
+        At(clock),
+        (Load("A", 1, tranche_until="2026-03-01"), expected),
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "program"), [("USD", "EUR", "GC"), ("EUR", "USD", "EURO")]
+)
+def test_an_amount_in_another_unit_is_no_amount_of_the_card(
+    own: str, other: str, program: str
+) -> None:
+    refused = no("CURRENCY_MISMATCH", A=10, card_currency=own, requested_currency=other)
+    play(
+        (Issue("A", 10, program, own), ok()),
+        (Redeem("A", 1, unit=other), refused),
+        (RedeemMany(("A",), 1, unit=other), refused),
+        (Authorize("A", 1, unit=other), refused),
+        (Load("A", 1, other), refused),
+        (Redeem("A", 1, unit=own), ok(A=9)),
+    )
+
+
+def test_expired_value_counts_where_an_account_may_not_overflow() -> None:
+    play(
+        (Issue("A", 10**12 - 10, tranche_until="2026-03-01"), ok()),
+        At("2026-03-02T00:00:00Z"),
+        (Load("A", 11), no("MAX_BALANCE_EXCEEDED", A=0, maximum_minor_units=10**12)),
+        (Load("A", 10), ok(A=10)),
+        (Load("A", 1), no("MAX_BALANCE_EXCEEDED", A=10)),
     )
 
 
@@ -181,6 +230,41 @@ def test_five_wrong_pins_close_the_card_to_guessing() -> None:
         wrong, wrong, wrong, wrong,
         (right, ok(A=97)),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lock_outs", "minutes"),
+    [(1, 15), (2, 30), (3, 60), (10, 512 * 15), (11, 1024 * 15), (12, 1024 * 15), (13, 1024 * 15)],
+)
+def test_how_long_a_pin_is_locked(lock_outs: int, minutes: int) -> None:
+    wrong = Redeem("A", 1, pin="0000")
+    right = Redeem("A", 1, pin="1234")
+    year: tuple[Line, ...] = (*[(wrong, no("PIN_INCORRECT", A=100))] * 5, Wait(365 * 86400))
+    ledger = play((Issue("A", 100, pin="1234"), ok()), *year * (lock_outs - 1))
+    begin = ledger.clock.now + 1
+    for number in range(5):
+        ledger.clock.now = begin + number
+        assert ledger.perform(wrong.named(f"wrong {number}")).reason == "PIN_INCORRECT"
+    until = begin + 4 + minutes * 60 * SECOND
+    ledger.clock.now = until - 1
+    early = ledger.perform(right.named("early"))
+    assert (early.reason, early.metadata) == ("PIN_LOCKED", {"retry_time": str(until)})
+    ledger.clock.now = until
+    assert ledger.perform(right.named("in time")).reason is None
+
+
+def test_a_success_forgives_no_other_whatever_their_names() -> None:
+    wrong = Redeem("A", 1, pin="0000")
+    right = Redeem("A", 1, pin="1234")
+    names = ("office", "till", "web")
+    play(
+        (Issue("A", 100, pin="1234"), ok()),
+        *((wrong.by(name), no("PIN_INCORRECT")) for name in names * 4),
+        (right, ok(A=99)),
+        *((wrong.by(name), no("PIN_INCORRECT")) for name in names),
+        *((right.by(name), no("PIN_LOCKED")) for name in ("office", "web")),
+        (right, ok(A=98)),
+    )
 
 
 def test_who_guesses_a_pin_locks_nobody_else_out() -> None:

@@ -33,7 +33,18 @@ ROOT: Final = Path(__file__).parent.parent.parent
 #: Not one of these reads a clock, a file or a network; all of them look at the rules of money.
 _DOMAIN_TESTS: Final = tuple(
     f"tests/domain/test_decisions_{name}.py"
-    for name in ("spend", "holds", "refunds", "undo", "moves", "points", "rules", "life", "codes")
+    for name in (
+        "spend",
+        "holds",
+        "refunds",
+        "undo",
+        "moves",
+        "points",
+        "rules",
+        "life",
+        "codes",
+        "bounds",
+    )
 )
 _DOMAIN: Final = (
     "spending", "holds", "reversal", "transfer", "points", "decision", "rules",
