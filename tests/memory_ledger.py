@@ -105,6 +105,8 @@ class MemoryLedger:
         for number, posting in enumerate(decision.postings, start=1):
             assert posting.amount > 0, "a posting moves something"
             assert posting.debit != posting.credit, "a posting moves somewhere"
+            named = (posting.reverses_transaction is None, posting.reverses_line is None)
+            assert named in ((True, True), (False, False)), "a line is a transaction's"
             account = posting.account
             record.postings.append(
                 PostingRow(

@@ -180,9 +180,8 @@ def refund(world: World, envelope: Envelope, command: RefundGiftCard, now: int) 
             decision.cards.append(card)
             release_expired(decision, card, now)
         account = card.account(posting.account_id)
-        decision.move_in(account, clearing(envelope.location.id), part, Movement.REFUNDED)
-        decision.postings[-1].reverses_transaction = target.id
-        decision.postings[-1].reverses_line = posting.line
+        back = decision.move_in(account, clearing(envelope.location.id), part, Movement.REFUNDED)
+        back.reverses_transaction, back.reverses_line = target.id, posting.line
     return decision
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 
+from server.domain.commands import Location
 from server.domain.decision import CodeChange, Decision, HoldChange, Posting, apply
 from server.domain.model import Account, Code, CodeState, Hold, HoldState, Movement, Origin
 from tests.memory_ledger import MemoryLedger
-from tests.operations import Authorize, Issue
-from tests.stories import ok, play
+from tests.operations import Authorize, Issue, Redeem
+from tests.stories import NOON, instant, ok, play
 
 
 def _ledger() -> tuple[MemoryLedger, Account, Hold]:
@@ -55,6 +56,16 @@ def test_a_hold_line_gives_no_more_than_it_keeps_and_a_hold_ends_once() -> None:
     again = Decision(hold_changes=[HoldChange(hold, {}, end=HoldState.CAPTURED)])
     with pytest.raises(AssertionError, match="a hold ends once"):
         apply(again, ledger.world, 2)
+
+
+@pytest.mark.parametrize(("location", "account"), [("", "clearing"), ("shop", "clearing/shop")])
+def test_each_location_settles_by_itself(location: str, account: str) -> None:
+    ledger = MemoryLedger(instant(NOON), Location(location))
+    for operation in (Issue("A", 100), Redeem("A", 10)):
+        assert ledger.perform(operation.named(str(operation))).reason is None
+    sides = [(each.debit, each.credit) for record in ledger.world.records.values()
+             for each in record.postings]  # fmt: skip
+    assert [sides[0][0], sides[1][1]] == [account, account]
 
 
 def test_no_misspelt_field_is_taken() -> None:

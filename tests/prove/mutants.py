@@ -90,6 +90,13 @@ class Mutant:
         assert changed is not None, f"{self} changes nothing"
         return str(changed)
 
+    def compiles(self) -> bool:
+        try:
+            compile(self.source(), self.path, "exec")
+        except SyntaxError:
+            return False
+        return True
+
     def difference(self) -> str:
         """The changed lines, old and new, for people."""
         old, new = (ROOT / self.path).read_text().splitlines(), self.source().splitlines()
@@ -100,7 +107,8 @@ class Mutant:
 def mutants_of(path: str) -> list[Mutant]:
     """All mutants of a module, in the order of its lines.
 
-    Not of assertions and of the sizes of caches: what those change no caller can see.
+    Not of assertions and of the sizes of caches: what those change no caller can see.  The star of
+    a parameter is no operator: what would not even compile is left out.
     """
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator, operator_names
@@ -115,6 +123,7 @@ def mutants_of(path: str) -> list[Mutant]:
         )
         found += [Mutant(path, name, place, line) for place, (line, _) in enumerate(places)]
     seen = [each for each in found if not _UNSEEN.match(lines[each.line - 1])]
+    seen = [each for each in seen if "BinaryOperator" not in each.operator or each.compiles()]
     return sorted(seen, key=lambda each: (each.line, each.operator, each.place))
 
 
