@@ -206,13 +206,13 @@ def tranche_expire_time(valid_until: str | None, time_zone: str, now: int) -> in
 
 
 def validity(
-    program: Program,
+    program: Program | None,
     location: Location,
     now: int,
     valid_from: str | None,
     valid_until: str | None,
 ) -> dict[str, object]:
-    """The card's validity in its location's zone: as asked, else as the program says."""
+    """The card's validity in its location's zone: as asked, else as the program says, if any."""
     zone = location.time_zone
     first = date.fromisoformat(valid_from) if valid_from else calendar.local_date(now, zone)
     last = date.fromisoformat(valid_until) if valid_until else _program_end(program, first)
@@ -227,7 +227,9 @@ def validity(
     }
 
 
-def _program_end(program: Program, first: date) -> date | None:
+def _program_end(program: Program | None, first: date) -> date | None:
+    if program is None:
+        return None
     if program.valid_until is not None:
         return date.fromisoformat(program.valid_until)
     try:

@@ -150,6 +150,7 @@ def test_adjusting() -> None:
         (Adjust("A", -5), ok(A=card(4, held=4))),
         (Lock("A"), ok()),
         (Adjust("A", 1), ok(A=card(5, held=4, state="LOCKED"))),
+        (Adjust("A", 0), ok(A=card(5, held=4, state="LOCKED"), approved=0)),
     )
 
 

@@ -149,6 +149,8 @@ def test_holds_keep_points() -> None:
         (Earn("X", 1), ok()),
         (HoldPoints("X", 2, partial=True).named("last"), ok(approved=1, X=card(1, held=1))),
         (Void("last"), ok()),
+        (HoldPoints("X", None).named("all"), ok(approved=1, X=card(1, held=1))),
+        (Void("all"), ok()),
         (Earn("X", 99), ok()),
         (HoldPoints("X", 101), no(
             "INSUFFICIENT_POINTS", available_points=100, requested_points=101)),
@@ -203,7 +205,8 @@ def test_a_wallet_is_not_reached_by_its_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"), [("", None), ("right", None), ('"x"', "ETAG_MISMATCH")]
+    ("given", "reason"),
+    [("", None), ("right", None), ('"x"', "ETAG_MISMATCH"), ('""', "ETAG_MISMATCH")],
 )
 def test_an_update_changes_what_is_noted(given: str, reason: str | None) -> None:
     ledger: MemoryLedger = play(*RICH)

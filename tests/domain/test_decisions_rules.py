@@ -1,7 +1,13 @@
 """Programs and validity, PINs, changing a card, and the book for practice."""
 
+from dataclasses import replace
+
 import pytest
 
+from server.domain.commands import UpdateGiftCard
+from server.domain.errors import Rejected
+from server.domain.lifecycle import etag
+from server.domain.lifecycle import update as change
 from tests.memory_ledger import MemoryLedger
 from tests.operations import (
     SECOND,
@@ -297,6 +303,29 @@ def test_a_wrong_pin_says_nothing_of_the_card() -> None:
 
 
 # Changing
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [("", None), ("right", None), ('"x"', "ETAG_MISMATCH"), ('""', "ETAG_MISMATCH")],
+)
+def test_an_update_may_name_the_card_that_was_read(given: str, reason: str | None) -> None:
+    ledger = play((Issue("A", 10), ok()))
+    (read,) = ledger.world.cards.values()
+    tag = etag(read.id, read.sequence) if given == "right" else given
+    envelope = ledger.translator.envelope(update("A", batch="spring").named("update"), 1)
+    assert isinstance(envelope.command, UpdateGiftCard)
+    command = replace(envelope.command, etag=tag)
+    if reason is not None:
+        with pytest.raises(Rejected, match=reason):
+            change(ledger.world, envelope, command, 1)
+        return
+    assert change(ledger.world, envelope, command, 1).card_changes == [(read, {"batch": "spring"})]
+
+
+def test_an_etag_is_the_same_in_every_release() -> None:
+    """Whoever read a card before an update of the server changes it afterwards."""
+    assert etag("0123456789abcdef0123456789abcdef", 7) == '"89abcdef-7"'
 
 
 def test_updating_policy_and_validity() -> None:

@@ -47,7 +47,8 @@ _DOMAIN_TESTS: Final = tuple(
     )
 )
 _DOMAIN: Final = (
-    "spending", "holds", "reversal", "transfer", "points", "decision", "rules",
+    "spending", "holds", "reversal", "transfer", "points", "customers", "lifecycle", "decision",
+    "rules",
 )  # fmt: skip
 #: The money modules, each with the tests that are expected to notice a change of it.
 TESTS: Final[dict[str, tuple[str, ...]]] = {
