@@ -241,7 +241,7 @@ class Program:
     update_time: int = 0
 
 
-#: Later than every instant, for what never ends.
+#: Later than every instant that can be stored: the end of what never ends.
 NEVER: Final = 2**63
 
 #: What governs every customer's points.

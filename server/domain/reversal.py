@@ -74,7 +74,7 @@ def _outcome(decision: Decision, outcome: str, shortfall: int = 0) -> Decision:
 def _reversed_id(world: World, transaction_id: str) -> bool:
     return any(
         follower.kind is Kind.REVERSE
-        and follower.result.extras["outcome"] in (REVERSED, ALREADY_REVERSED)
+        and follower.result.extras.get("outcome") in (REVERSED, ALREADY_REVERSED)
         for follower in world.followers.get(transaction_id, ())
     )
 

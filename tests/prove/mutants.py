@@ -53,6 +53,7 @@ _DOMAIN: Final = (
 #: The money modules, each with the tests that are expected to notice a change of it.
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     **{f"server/domain/{name}.py": _DOMAIN_TESTS for name in _DOMAIN},
+    "server/domain/model.py": ("tests/domain/test_model.py", *_DOMAIN_TESTS),
     "server/domain/currency.py": ("tests/domain/test_currency.py",),
     "compat_http/amounts.py": ("tests/compat/test_amounts.py",),
 }
