@@ -6,7 +6,7 @@ from server.domain.commands import Location
 from server.domain.decision import CodeChange, Decision, HoldChange, Posting, apply
 from server.domain.model import Account, Code, CodeState, Hold, HoldState, Movement, Origin
 from tests.memory_ledger import MemoryLedger
-from tests.operations import Authorize, Issue, Redeem
+from tests.operations import Authorize, Issue, Load, Redeem
 from tests.stories import NOON, instant, ok, play
 
 
@@ -66,6 +66,28 @@ def test_each_location_settles_by_itself(location: str, account: str) -> None:
     sides = [(each.debit, each.credit) for record in ledger.world.records.values()
              for each in record.postings]  # fmt: skip
     assert [sides[0][0], sides[1][1]] == [account, account]
+    (card,) = ledger.world.cards.values()
+    assert card.issued_location_id == (location or None)
+
+
+@pytest.mark.parametrize(
+    ("origin", "source", "sold", "loaded"),
+    [
+        ("PAID", "clearing", Movement.SOLD, Movement.LOADED),
+        ("PROMO", "promo_expense", Movement.ISSUED_FREE, Movement.ISSUED_FREE),
+        ("IMPORT", "opening", Movement.IMPORTED, Movement.IMPORTED),
+    ],
+)
+def test_where_new_value_comes_from(
+    origin: str, source: str, sold: Movement, loaded: Movement
+) -> None:
+    ledger = play((Issue("A", 10, origin=origin), ok()), (Load("A", 5, origin=origin), ok()))
+    found = [
+        (posting.debit, posting.movement, posting.amount)
+        for record in ledger.world.records.values()
+        for posting in record.postings
+    ]
+    assert found == [(source, sold, 10), (source, loaded, 5)]
 
 
 def test_no_misspelt_field_is_taken() -> None:

@@ -170,6 +170,21 @@ def test_holds_keep_points() -> None:
     )  # fmt: skip
 
 
+def test_a_hold_of_points_is_never_exclusive() -> None:
+    ledger = play(*RICH, (HoldPoints("X", 1), ok()), (HoldPoints("X", 1).by("web"), ok()))
+    assert [hold.exclusive for hold in ledger.world.holds.values()] == [False, False]
+
+
+def test_points_are_not_given_for_a_day_that_is_over() -> None:
+    play(
+        *RICH,
+        At("2026-03-01T23:59:59.999999Z"),
+        (Earn("X", 1, "2026-03-01"), ok(X=101)),
+        At("2026-03-02T00:00:00Z"),
+        (Earn("X", 1, "2026-03-01"), no("POINTS_EXPIRED", X=100, valid_until="2026-03-01")),
+    )
+
+
 def test_points_expire_by_tranche_and_the_soonest_go_first() -> None:
     play(
         *RICH,

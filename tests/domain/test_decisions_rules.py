@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from server.domain.commands import UpdateGiftCard
-from server.domain.errors import Rejected
+from server.domain.commands import CardRef, CodeMaterial, Policy, UpdateGiftCard
+from server.domain.errors import Refused, Rejected
 from server.domain.lifecycle import etag
 from server.domain.lifecycle import update as change
+from tests.in_process import hash_pin
 from tests.memory_ledger import MemoryLedger
 from tests.operations import (
     SECOND,
@@ -321,6 +322,58 @@ def test_an_update_may_name_the_card_that_was_read(given: str, reason: str | Non
             change(ledger.world, envelope, command, 1)
         return
     assert change(ledger.world, envelope, command, 1).card_changes == [(read, {"batch": "spring"})]
+
+
+@pytest.mark.parametrize(
+    ("program", "old", "new", "reason"),
+    [
+        ("GC", "1234", "4321", None),
+        ("GC", "1234", None, None),
+        ("GC", None, "4321", None),
+        ("PIN", "1234", "4321", None),
+        ("PIN", "1234", None, "PIN_REQUIRED"),
+    ],
+)
+def test_changing_the_pin(
+    program: str, old: str | None, new: str | None, reason: str | None
+) -> None:
+    ledger = play(
+        (Issue("A", 10, program, pin=old), ok()),
+        *([(Redeem("A", 1, pin="0000"), no("PIN_INCORRECT"))] if old else []),
+    )
+    (changed,) = ledger.world.cards.values()
+    envelope = ledger.translator.envelope(update("A").named("update"), 1)
+    material = CodeMaterial("", b"", b"", "", 1, pin_hash=new and hash_pin(new))
+    command = UpdateGiftCard(CardRef(id=changed.id), ("pin",), Policy())
+    # Who takes the PIN away sends nothing that could be hashed.
+    envelope = replace(envelope, command=command, material=material if new else None)
+    if reason is not None:
+        with pytest.raises(Refused, match=reason):
+            change(ledger.world, envelope, command, 1)
+        return
+    decision = change(ledger.world, envelope, command, 1)
+    assert decision.card_changes == [(changed, {"pin_hash": material.pin_hash, "pin_tries": {}})]
+
+
+def test_an_update_leaves_alone_what_it_does_not_name() -> None:
+    ledger = play(
+        (Create("A", "MAX", valid_from="2026-02-01", valid_until="2026-06-30"), ok()),
+        (update("A", valid_from="2026-03-01"), ok()),
+        (Activate("A", 10), ok()),
+        (update("A", batch="spring"), ok()),
+        (Load("A", 91), no("MAX_BALANCE_EXCEEDED")),
+    )
+    (shown,) = ledger.world.cards.values()
+    days = ("2026-03-01", "2026-06-30")
+    assert (shown.valid_from, shown.valid_until) == days
+    times = (shown.valid_from_time, shown.expire_time)
+    assert times == (instant("2026-03-01T00:00:00Z"), instant("2026-07-01T00:00:00Z"))
+    assert ledger.perform(update("A", valid_until="2026-03-31").named("last")).reason is None
+    assert (shown.valid_from, shown.valid_until) == ("2026-03-01", "2026-03-31")
+    assert shown.expire_time == instant("2026-04-01T00:00:00Z")
+    assert ledger.perform(update("A", valid_from="2026-03-15").named("first")).reason is None
+    assert (shown.valid_from, shown.valid_until) == ("2026-03-15", "2026-03-31")
+    assert shown.valid_from_time == instant("2026-03-15T00:00:00Z")
 
 
 def test_an_etag_is_the_same_in_every_release() -> None:
