@@ -183,8 +183,7 @@ def account_for(
 ) -> Account:
     """The tranche with this origin, expiry and debtor, made when there is none: a plain card has
     one."""
-    pending = [account for owner, account in decision.new_accounts if owner is card]
-    for account in (*card.accounts, *pending):
+    for account in card.accounts:
         if (account.origin, account.expire_time, account.entity) == (origin, expire_time, entity):
             return account
     account = Account(
