@@ -8,7 +8,7 @@ from tests.prove.stress.seeded_bugs import BUGS, Bug
 
 #: Share of mutants that tests must kill.
 _SCORE_MIN = 0.9
-#: Of a sample of 60.  By chance 7 samples in 100 of a score of 0.90 are below, of 0.95 one in 1,000.
+#: Of a sample of 60.  By chance 7 samples in 100 of a score of 0.90 are below, of 0.95 1 in 1,000.
 _SCORE_OF_SAMPLE_MIN = 0.85
 
 
