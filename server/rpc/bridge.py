@@ -32,21 +32,24 @@ logger = logging.getLogger("giftcard.bridge")
 
 _READS_WAITING_MAX = 4000
 
-#: How long a batch rests after the one before, in units of what that one took.  Under load most
-#: of a batch's cost is the same for two commands and for fifty, and the loop has other work to do
-#: meanwhile.  After a quiet moment the rest is over; a batch of one needs none: whoever was alone
-#: just now has nobody to wait for.
-_REST = 8.0
+#: How long a batch rests after the one before, for each command that was in that one.  Under load
+#: most of a batch's cost is the same for two commands and for fifty, and the loop has other work to
+#: do meanwhile; where little arrives, nobody has to wait for more.  A batch of one needs no rest:
+#: whoever was alone just now has nobody to wait for.
+_WRITING_REST_SECONDS = 0.0003
+_LOOK_UP_REST_SECONDS = 0.001
 _REST_SECONDS_MAX = 0.007
 
 
 class _Pace:
-    """Says when the next batch may start."""
+    """Says when the next batch may start: `rest_seconds` after the last for each that was in it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, start: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, start: Callable[[], None], rest_seconds: float
+    ) -> None:
         self._loop = loop
         self._start = start
-        self._began = 0.0
+        self._rest_seconds = rest_seconds
         self._ready = 0.0
         self.busy = False
 
@@ -54,16 +57,11 @@ class _Pace:
         """Starts now, or when the rest is over; does nothing while a batch is under way."""
         if not self.busy:
             self.busy = True
-            self._loop.call_at(self._ready, self._go)
-
-    def _go(self) -> None:
-        self._began = self._loop.time()
-        self._start()
+            self._loop.call_at(self._ready, self._start)
 
     def done(self, size: int, *, more: bool) -> None:
-        now = self._loop.time()
-        rest = min(_REST * (now - self._began), _REST_SECONDS_MAX) if size > 1 else 0.0
-        self._ready = now + rest
+        rest = min(self._rest_seconds * size, _REST_SECONDS_MAX) if size > 1 else 0.0
+        self._ready = self._loop.time() + rest
         self.busy = False
         if more:
             self.wake()
@@ -104,8 +102,8 @@ class Bridge:
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
         self._cards_thread = ThreadPoolExecutor(1, "card-reader")
         self._reads_thread = ThreadPoolExecutor(1, "reader")
-        self._writing = _Pace(self._loop, self._start_batch)
-        self._looking_up = _Pace(self._loop, self._start_lookups)
+        self._writing = _Pace(self._loop, self._start_batch, _WRITING_REST_SECONDS)
+        self._looking_up = _Pace(self._loop, self._start_lookups, _LOOK_UP_REST_SECONDS)
         self._lookups: list[tuple[CardQuery, asyncio.Future[Any]]] = []
         self._waiting: dict[asyncio.Future[Any], float] = {}
         self._batch_began = 0.0
