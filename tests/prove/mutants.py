@@ -70,6 +70,8 @@ _OPERATORS: Final = re.compile(
 )
 _UNSEEN: Final = re.compile(r"\s*(assert |@lru_cache)")
 _TIMEOUT_SECONDS: Final = 60
+#: How many mutants are tried before people hear of them.
+_BETWEEN_REPORTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class Mutant:
     operator: str
     place: int
     line: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} {self.operator}"
 
     def source(self) -> str:
         """The changed module."""
@@ -253,13 +258,18 @@ def main(arguments: list[str]) -> int:
     number, parts = map(int, chosen.part.split("/"))
     mutants = [mutant for path in chosen.paths or TESTS for mutant in mutants_of(path)]
     tried = mutants[len(mutants) * (number - 1) // parts : len(mutants) * number // parts]
-    left = survivors(tried)
-    lines = [f"{len(tried) - len(left)} of {len(tried)} killed"]
-    lines += [f"{each.path}:{each.line} {each.operator}\n{each.difference()}" for each in left]
     kept = ROOT / "var" / f"mutants-{number}-of-{parts}.txt"
     kept.parent.mkdir(exist_ok=True)
-    kept.write_text("\n".join(lines) + "\n")
-    print(kept.read_text(), end="")
+    killed = 0
+    with kept.open("w") as file:
+        for start in range(0, len(tried), _BETWEEN_REPORTS):
+            piece = tried[start : start + _BETWEEN_REPORTS]
+            left = survivors(piece)
+            killed += len(piece) - len(left)
+            lines = [f"{each}\n{each.difference()}\n" for each in left]
+            lines.append(f"{killed} of {start + len(piece)} killed\n")
+            file.write("".join(lines))
+            print("".join(lines), end="", flush=True)
     return 0
 
 

@@ -40,5 +40,5 @@ def test_mutants_of_the_money_modules(proof: Proof) -> None:
         killed=len(tried) - len(left), score=round(score, 3),
     )  # fmt: skip
     for mutant in left:
-        print(f"{mutant.path}:{mutant.line} {mutant.operator}\n{mutant.difference()}")
+        print(f"{mutant}\n{mutant.difference()}")
     assert score >= (_SCORE_OF_SAMPLE_MIN if proof.size == "push" else _SCORE_MIN)
