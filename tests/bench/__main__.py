@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cards", type=int, default=MANY_CARDS, metavar="COUNT",
         help=f"growth: redemptions over so many cards ({MANY_CARDS:,}); the first time they are"
-        " seeded, some 4,000 a second, and stay in --kept",
+        " seeded, some 20,000 a second, and stay in --kept",
     )  # fmt: skip
     parser.add_argument(
         "--few-cards", type=int, default=CARDS, metavar="COUNT",
