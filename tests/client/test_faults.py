@@ -77,6 +77,21 @@ async def _not_answered(cut_off: GiftcardClient, card: str) -> GiftcardError:
     return unknown.value
 
 
+@pytest.mark.slow
+async def test_a_half_open_connection_is_given_up(server: GrpcServer) -> None:
+    """Nobody hears that it is dead, nor that the next one is: the third has the answer."""
+    with FaultProxy(server.address) as proxy:
+        async with (
+            client(server.address) as direct,
+            client(proxy.address, RetryPolicy(patience_seconds=40, try_seconds=5)) as cut_off,
+        ):
+            card = await issue(direct)
+            await balance(cut_off, card)
+            proxy.strand(also_next=1)
+            await cut_off.gift_cards.RedeemGiftCard(redeem(card))
+            assert await balance(direct, card) == INITIAL - 1
+
+
 @pytest.mark.parametrize(
     ("by", "applied", "found", "late"),
     [

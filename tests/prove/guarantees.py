@@ -79,7 +79,9 @@ GUARANTEES: Final = (
             "tests/compat/test_cut_answers.py::test_an_answer_of_the_service_cut_anywhere",
             "tests/compat/test_cut_answers.py::test_an_answer_to_the_till_cut_anywhere",
             "tests/compat/test_cut_mutations.py::test_an_answer_of_the_service_at_length",
+            "tests/compat/test_broken_ways.py::test_every_doubt_is_ended",
             "tests/prove/network/test_lost_words.py::test_cut_between_client_and_server",
+            "tests/prove/network/test_lost_words.py::test_broken_between_client_and_server",
             "tests/prove/network/test_lost_words.py::test_cut_between_server_and_database",
             "tests/faults/test_deadlines.py::test_impatient_callers",
         ),
@@ -316,13 +318,16 @@ GUARANTEES: Final = (
     ),
     Guarantee(
         "G32",
-        "Backup and restore give an exact prefix of history.",
+        "Backup, restore and recovery to a moment give an exact prefix of history.",
         (
             "tests/prove/disk/test_backup_under_load.py::test_it_is_a_prefix_of_history",
+            (
+                "tests/prove/disk/test_point_in_time.py"
+                "::test_everything_before_the_moment_and_nothing_after"
+            ),
             "tests/cli/test_backup.py::test_what_is_restored_is_what_was_there",
             "tests/cli/test_backup.py::test_what_is_no_whole_backup_is_refused",
         ),
-        "PostgreSQL's own recovery to a point in time is documented, not rehearsed",
     ),
     Guarantee(
         "G33",
