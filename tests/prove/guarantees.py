@@ -62,7 +62,7 @@ GUARANTEES: Final = (
         "G4",
         "A decision is final, a refusal to decide is not: it leaves no row and its id is free.",
         (
-            "tests/model/test_ledger_machine.py::test_every_answer_is_the_models",
+            "tests/model/test_ledger_machine.py::test_every_answer_is_the_models_at_length",
             "tests/rpc/test_bad_input.py::test_it_is_refused_by_name",
             "tests/faults/test_overload.py::test_excess_is_shed_and_leaves_nothing",
         ),
@@ -89,7 +89,7 @@ GUARANTEES: Final = (
         "A reversal that arrives before its original wins.",
         (
             "tests/prove/network/test_lost_words.py::test_orders_of_original_and_reversal",
-            "tests/model/test_ledger_machine.py::test_every_answer_is_the_models",
+            "tests/model/test_ledger_machine.py::test_every_answer_is_the_models_at_length",
             (
                 "tests/storage/test_ledger.py"
                 "::test_a_late_original_is_refused_as_durably_as_it_was_sealed"
@@ -102,7 +102,10 @@ GUARANTEES: Final = (
         " card goes below zero.",
         (
             "tests/domain/test_decisions_undo.py::test_what_cannot_be_taken_back_is_owed",
-            "tests/model/test_grpc_machine.py::test_every_answer_over_grpc_is_the_models",
+            (
+                "tests/model/test_grpc_machine.py"
+                "::test_every_answer_over_grpc_is_the_models_at_length"
+            ),
         ),
     ),
     Guarantee(
@@ -131,7 +134,7 @@ GUARANTEES: Final = (
         "G11",
         "Balance, held and available are never below zero.",
         (
-            "tests/model/test_ledger_machine.py::test_every_answer_is_the_models",
+            "tests/model/test_ledger_machine.py::test_every_answer_is_the_models_at_length",
             "tests/storage/test_walls.py::test_a_balance_below_zero_is_refused",
             "tests/faults/test_seeded_bugs.py::test_a_stale_balance_is_found",
         ),
@@ -140,7 +143,10 @@ GUARANTEES: Final = (
         "G12",
         "The books always balance, and whoever edits them is found out.",
         (
-            "tests/model/test_grpc_machine.py::test_every_answer_over_grpc_is_the_models",
+            (
+                "tests/model/test_grpc_machine.py"
+                "::test_every_answer_over_grpc_is_the_models_at_length"
+            ),
             "tests/storage/test_verify.py::test_a_wrong_row_is_named",
             "tests/storage/test_verify.py::test_every_column_is_judged",
         ),
@@ -178,7 +184,10 @@ GUARANTEES: Final = (
         "Training never moves real money.",
         (
             "tests/domain/test_decisions_rules.py::test_training_never_reaches_a_live_card",
-            "tests/model/test_grpc_machine.py::test_every_answer_over_grpc_is_the_models",
+            (
+                "tests/model/test_grpc_machine.py"
+                "::test_every_answer_over_grpc_is_the_models_at_length"
+            ),
         ),
     ),
     Guarantee(

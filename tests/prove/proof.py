@@ -84,3 +84,8 @@ class Proof:
     def report(self, suite: str, **figures: Figure) -> None:
         """Adds a line to the table of `make prove`."""
         self.lines.append(Line(suite, figures, seed=self.seed, size=self.size))
+
+
+def engine_of(database_url: str) -> str:
+    """How lines name an engine: sqlite or postgresql."""
+    return database_url.partition(":")[0].partition("+")[0]

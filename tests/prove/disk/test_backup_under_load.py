@@ -21,7 +21,7 @@ from tests.faults.client import connected
 from tests.faults.workload import Load
 from tests.grpc_server import CLIENT_ID, GrpcServer, keys_in
 from tests.postgres import PostgresServer
-from tests.prove.proof import Proof
+from tests.prove.proof import Proof, engine_of
 
 _LOAD_SECONDS: Final = 0.5
 #: What is only ever added to; of a transaction, the number of replays is counted later.
@@ -44,7 +44,7 @@ async def test_it_is_a_prefix_of_history(
     proof: Proof, urls: tuple[str, str], tmp_path: Path
 ) -> None:
     live, restored = urls
-    engine = live.partition(":")[0].partition("+")[0]
+    engine = engine_of(live)
     rounds = proof.cases(push=1, release=50)
     kept, later = 0, 0
     request_ids: set[str] = set()

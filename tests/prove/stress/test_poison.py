@@ -16,7 +16,7 @@ from sqlalchemy import event
 from server.storage import statements
 from server.storage.database import driver_cursor
 from tests.faults.checks import check_books
-from tests.prove.proof import Proof
+from tests.prove.proof import Proof, engine_of
 from tests.rpc.edge_stage import Heard, Stage, running, unique, usd
 
 SECRET: Final = "a secret of the inside"
@@ -73,7 +73,7 @@ def test_a_defect_at_every_call_of_the_storage(
             else:
                 pytest.fail(f"{name} has more than {_STATEMENTS_MAX} statements")
     proof.report(
-        f"A defect at every statement, {database_url.partition(':')[0].partition('+')[0]}",
+        f"A defect at every statement, {engine_of(database_url)}",
         kinds=len(ASK), planted=planted, **answers,
     )  # fmt: skip
     assert planted > len(ASK) * 2

@@ -13,7 +13,7 @@ from tests.faults.checks import check_books
 from tests.faults.client import connected
 from tests.faults.conftest import MakeServer
 from tests.faults.workload import Load
-from tests.prove.proof import Proof
+from tests.prove.proof import Proof, engine_of
 
 #: For a night's run: seconds instead of those of the size.
 _SECONDS_SETTING = "SOAK_SECONDS"
@@ -46,7 +46,7 @@ async def test_memory_stays_flat(proof: Proof, make_server: MakeServer, tmp_path
             await load.stop()
     growth = samples[-1][1] - samples[0][1]
     proof.report(
-        f"Soak, {server.database_url.partition(':')[0].partition('+')[0]}",
+        f"Soak, {engine_of(server.database_url)}",
         seconds=seconds, rss_mebibytes=samples[-1][1] // 2**20,
         growth_mebibytes=round(growth / 2**20, 1),
         kibibytes_an_hour=round(_slope(samples) * 3600 / 1024),

@@ -16,7 +16,7 @@ from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, connected
 from tests.grpc_server import keys_in, seed
-from tests.prove.proof import Proof
+from tests.prove.proof import Proof, engine_of
 
 _AT_ONCE = 48
 _SECONDS = (0.001, 0.050)
@@ -45,7 +45,7 @@ async def test_callers_without_patience(proof: Proof, database_url: str, tmp_pat
             afterwards = [await client.call("RedeemGiftCard", c.redeem(card, 1)) for card in cards]
             sessions = _sessions(database_url)
             proof.report(
-                f"Deadlines of 1 to 50 ms, {_engine(database_url)}",
+                f"Deadlines of 1 to 50 ms, {engine_of(database_url)}",
                 calls=calls, answered=heard["OK"], given_up=calls - heard["OK"],
                 tasks_left=after["tasks"] - before["tasks"],
                 descriptors_left=after["descriptors"] - before["descriptors"],
@@ -126,7 +126,3 @@ def _sessions(url: str) -> int:
         ).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def _engine(url: str) -> str:
-    return url.partition(":")[0].partition("+")[0]
