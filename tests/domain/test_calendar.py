@@ -20,6 +20,7 @@ from server.domain.calendar import (
     validate_date,
     validate_time_zone,
 )
+from tests.prove.proof import Proof
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = sorted(available_timezones() - {"localtime", "Factory", "posixrules"})
@@ -131,9 +132,9 @@ def test_boundaries_in_every_zone(time_zone: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("time_zone", ZONES)
-def test_boundaries_of_every_day_in_every_zone(time_zone: str) -> None:
+def test_boundaries_of_every_day_in_every_zone(time_zone: str, proof: Proof) -> None:
     day = date(2020, 1, 1)
-    while day.year <= 2035:
+    while day.year < 2020 + proof.cases(push=4, release=16):
         check_boundaries(day, time_zone)
         day = add_days(day, 1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -22,11 +23,15 @@ from tests.bench.machine import facts
 from tests.postgres import PostgresUnavailableError
 from tests.postgres_programs import find_programs
 from tests.prove import published
+from tests.prove.plugin import LANES
 from tests.prove.published import ROOT
 
 _JSON: Final = ROOT / "var" / "prove.json"
 #: pytest's own words for a run that came to its end: all green, some red, nothing to run.
 _ENDED: Final = (0, 1, 5)
+#: Lives of a card against the model.  `make test` lives 200, the same ones each time; here the seed
+#: draws others.
+_MODEL_EXAMPLES: Final = {"push": "60", "release": "2000"}
 #: At push size no test takes this long, unless something hangs.
 _HANGS_SECONDS: Final = 900
 
@@ -51,10 +56,9 @@ def main(arguments: list[str]) -> int:
         "machine": _machine(),
     }
     started = time.monotonic()
-    _forget_the_last_run()
-    status = subprocess.run(_pytest(given, seed), check=False, cwd=ROOT).returncode
+    statuses = _run(given, seed)
     content["seconds"] = round(time.monotonic() - started)
-    content |= _found(status, content)
+    content |= _found(statuses, content)
     content["outcome"] = "green" if _is_green(content) else "red"
     _JSON.parent.mkdir(parents=True, exist_ok=True)
     _JSON.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -99,10 +103,34 @@ def _command(given: argparse.Namespace, seed: int) -> str:
     return f'make prove ARGS="{" ".join([*words, *given.path])}"'
 
 
-def _pytest(given: argparse.Namespace, seed: int) -> list[str]:
+def _run(given: argparse.Namespace, seed: int) -> dict[str, int]:
+    """Runs the lanes, two of them at a time, and tells the exit status of each."""
+    took: object = {}
+    if _JSON.exists():
+        took = json.loads(_JSON.read_text()).get("modules", {})
+    for lane in LANES:
+        # How long modules took, and nothing that could pass for this run's.
+        _json_of(lane).write_text(json.dumps({"running": "", "suites": [], "modules": took}))
+    environment = {**os.environ, "MODEL_EXAMPLES": _MODEL_EXAMPLES[given.size]}
+    statuses: dict[str, int] = {}
+    for together in (LANES[:2], LANES[2:]):
+        started = {
+            lane: subprocess.Popen(_pytest(given, seed, lane), cwd=ROOT, env=environment)
+            for lane in together
+        }
+        statuses |= {lane: process.wait() for lane, process in started.items()}
+    return statuses
+
+
+def _json_of(lane: str) -> Path:
+    return _JSON.with_stem(f"{_JSON.stem}-{lane}")
+
+
+def _pytest(given: argparse.Namespace, seed: int, lane: str) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-m", "", "-q", "--no-header", "--color=auto"]
-    command += ["-o", "console_output_style=classic", "--prove-json", str(_JSON)]
-    command += ["--size", given.size, "--seed", str(seed)]
+    command += ["-o", "console_output_style=classic", "-p", "no:cacheprovider"]
+    command += ["--prove-json", str(_json_of(lane)), "--lane", lane]
+    command += ["--size", given.size, "--seed", str(seed), f"--hypothesis-seed={seed}"]
     if given.size == "push":
         command += ["-o", f"faulthandler_timeout={_HANGS_SECONDS}"]
         command += ["-o", "faulthandler_exit_on_timeout=true"]
@@ -113,30 +141,30 @@ def _pytest(given: argparse.Namespace, seed: int) -> list[str]:
     return [*command, *(given.path or ["tests"])]
 
 
-def _forget_the_last_run() -> None:
-    """Keeps of it how long its modules took, and nothing that could pass for this run's."""
-    took: object = {}
-    if _JSON.exists():
-        took = json.loads(_JSON.read_text()).get("modules", {})
-    _JSON.write_text(json.dumps({"running": "", "suites": [], "modules": took}))
-
-
-def _found(status: int, content: dict[str, Any]) -> dict[str, Any]:
-    """What pytest left in the file; a run that broke off is a red line of its own."""
-    found: dict[str, Any] = {"suites": [], "modules": {}}
-    if _JSON.exists():
-        found |= json.loads(_JSON.read_text())
-    running = found.pop("running", "")
-    if status not in _ENDED or running:
-        what = f"broke off with status {status} in {running or 'the collection of tests'}"
-        found["suites"].append(
-            {
-                "suite": "The run itself", "figures": {}, "test": running, "seed": content["seed"],
-                "size": content["size"], "cases": 1, "seconds": content["seconds"],
-                "outcome": "failed", "why": what, "replay": content["command"],
-            }
-        )  # fmt: skip
-    return found
+def _found(statuses: dict[str, int], content: dict[str, Any]) -> dict[str, Any]:
+    """What the lanes left in their files; one that broke off is a red line of its own."""
+    suites: list[dict[str, Any]] = []
+    modules: dict[str, float] = {}
+    for lane, status in statuses.items():
+        found = json.loads(_json_of(lane).read_text())
+        suites += found["suites"]
+        ran = {each["test"].partition("::")[0] for each in found["suites"]}
+        modules |= {
+            module: took
+            for module, took in found["modules"].items()
+            if module in ran or module not in modules
+        }
+        running = found["running"]
+        if status not in _ENDED or running:
+            what = f"broke off with status {status} in {running or 'the collection of tests'}"
+            suites.append(
+                {
+                    "suite": "The run itself", "figures": {}, "test": running,
+                    "seed": content["seed"], "size": content["size"], "cases": 1, "seconds": 0,
+                    "outcome": "failed", "why": what, "replay": content["command"],
+                }
+            )  # fmt: skip
+    return {"suites": suites, "modules": modules}
 
 
 def _is_green(content: dict[str, Any]) -> bool:

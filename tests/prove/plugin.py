@@ -15,6 +15,17 @@ import pytest
 from tests.prove.guarantees import named_tests
 from tests.prove.proof import PROPERTY, Line, Proof, Size
 
+#: Two runs share the two cores; then comes what measures time, memory or goodput.
+LANES: Final = ("first", "second", "alone")
+_ALONE: Final = frozenset(
+    {
+        "tests/prove/network/test_failover.py",
+        "tests/prove/stress/test_overload.py",
+        "tests/prove/stress/test_soak.py",
+    }
+)
+#: Of a module that was never run here.
+_SECONDS_EXPECTED: Final = 10.0
 _DEFAULT_SEED: Final = 20260301
 #: Of several outcomes of one test the first of these is shown.
 _GRAVEST_FIRST: Final = ("failed", "skipped", "passed")
@@ -37,6 +48,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--database-url",
         help="prove this PostgreSQL-compatible server instead of one of our own: the SQLAlchemy URL"
         " of a database whose user may create others",
+    )
+    group.addoption(
+        "--lane",
+        choices=LANES,
+        help="run this share of the modules: half of them, or what must have the machine alone",
     )
     group.addoption(
         "--prove-json",
@@ -91,6 +107,10 @@ class _Run:
             for item in items
             if item.get_closest_marker("slow") or item.nodeid.partition("[")[0] in named
         ]
+        lane = self._config.getoption("--lane")
+        if lane is not None:
+            lanes = _lanes({_module(item.nodeid) for item in chosen}, self._took)
+            chosen = [item for item in chosen if lanes[_module(item.nodeid)] == lane]
         kept = set(chosen)
         self._config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = chosen
@@ -110,9 +130,6 @@ class _Run:
         self._started = time.monotonic()
         self._outcomes.clear()
         self._write()
-        place = self._modules.index(module) + 1
-        head = f"[{place:>2}/{len(self._modules)}]  {module.removeprefix('tests/'):<44}"
-        self._terminal.write(head, flush=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.outcome == "passed":
@@ -171,7 +188,12 @@ class _Run:
         if known:
             about += f", {'about' if len(known) == len(left) else 'over'} {_clock(sum(known))}"
         red = gravest == "failed"
-        self._terminal.write(f"{_clock(took):>7}  {self._outcomes.total():>5} tests  ")
+        place = self._modules.index(self._running) + 1
+        # A line at a time: another lane writes to the same terminal.
+        self._terminal.write(
+            f"[{place:>2}/{len(self._modules)}]  {self._running.removeprefix('tests/'):<44}"
+            f"{_clock(took):>12}  {self._outcomes.total():>5} tests  "
+        )
         self._terminal.write(_WORDS[gravest], red=red, green=not red, bold=red)
         self._terminal.write(f"{about}\n", flush=True)
 
@@ -190,6 +212,19 @@ class _Run:
         found = self._config.pluginmanager.get_plugin("terminalreporter")
         assert isinstance(found, pytest.TerminalReporter)
         return found
+
+
+def _lanes(modules: set[str], took: dict[str, float]) -> dict[str, str]:
+    """Each module's lane, so that the first two take equally long."""
+    lanes = {}
+    sums = dict.fromkeys(LANES[:2], 0.0)
+    expected = {module: took.get(module, _SECONDS_EXPECTED) for module in modules}
+    for module in sorted(modules, key=lambda module: (-expected[module], module)):
+        lane = "alone" if module in _ALONE else min(sums, key=sums.__getitem__)
+        lanes[module] = lane
+        if lane in sums:
+            sums[lane] += expected[module]
+    return lanes
 
 
 def _module(nodeid: str) -> str:
