@@ -27,11 +27,12 @@ from tests.prove.proof import Proof
 _WIDTH = 16
 #: Five intervals of Envoy's health check, as with 5 s and the file's own interval of 1 s.
 _DRAIN_DELAY_SECONDS = 1
-_LOOKS_OFTEN = {
-    "          interval: 1s\n          interval_jitter: 0.1s\n          no_traffic_interval: 1s\n"
-    "          unhealthy_threshold: 1 ": "          interval: 0.2s\n          interval_jitter: 0.02s\n"
-    "          no_traffic_interval: 0.2s\n          unhealthy_threshold: 1 "
-}
+_LOOKS = """\
+          interval: {0}s
+          interval_jitter: 0.1s
+          no_traffic_interval: {0}s
+          unhealthy_threshold: 1 """
+_LOOKS_OFTEN = {_LOOKS.format(1): _LOOKS.format(0.2)}
 #: Between two calls of a caller, so that a replica that starts gets some of two cores.
 _PAUSE_SECONDS = 0.02
 
@@ -86,7 +87,7 @@ async def test_no_call_fails(
 async def test_no_call_fails_in_many_restarts(
     site: Site, replicas: list[GrpcServer], envoy: Envoy, postgresql_url: str, proof: Proof
 ) -> None:
-    times = proof.cases(push=20, release=200)
+    times = proof.cases(push=8, release=200)
     started = time.monotonic()
     made, failed = await _restart_under_load(site, replicas, envoy, times=times)
     seconds = time.monotonic() - started

@@ -155,7 +155,6 @@ GUARANTEES: Final = (
         "G13",
         "What a hold keeps is spent once: captured, released and expired add up to what was held.",
         (
-            "tests/faults/test_hold_races.py::test_every_hold_ends_once",
             "tests/faults/test_hold_races.py::test_every_hold_ends_once_at_length",
             "tests/domain/test_decisions_holds.py::test_a_hold_keeps_value_back_and_ends_once",
         ),

@@ -45,7 +45,7 @@ async def test_it_is_a_prefix_of_history(
 ) -> None:
     live, restored = urls
     engine = engine_of(live)
-    rounds = proof.cases(push=4, release=50)
+    rounds = proof.cases(push=2, release=50)
     kept, later = 0, 0
     request_ids: set[str] = set()
     with AckLog(tmp_path / "acks.jsonl") as log, GrpcServer(live, tmp_path) as server:
