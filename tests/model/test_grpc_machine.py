@@ -18,14 +18,14 @@ def subject(database_url: str, tmp_path: Path) -> Iterator[RpcSubject]:
 
 
 def test_every_answer_over_grpc_is_the_models(subject: RpcSubject) -> None:
-    live(subject, 60)
+    live(subject, 200)
 
 
 @pytest.mark.slow
 def test_every_answer_over_grpc_is_the_models_at_length(
     proof: Proof, subject: RpcSubject, database_url: str
 ) -> None:
-    tally = live(subject, proof.cases(push=200, release=20_000), seed=proof.seed)
+    tally = live(subject, proof.cases(push=100, release=20_000), seed=proof.seed)
     proof.report(
         f"Lives over gRPC, {engine_of(database_url)}",
         lives=tally.lives, steps=tally.steps, requests=tally.requests, other_answers=0,

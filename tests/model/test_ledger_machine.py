@@ -17,8 +17,8 @@ def subject(database_url: str) -> Iterator[LedgerSubject]:
 
 
 def test_every_answer_is_the_models(subject: LedgerSubject) -> None:
-    tally = live(subject, 60)
-    assert tally.steps > 60 * 25, "lives are cut short"
+    tally = live(subject, 200)
+    assert tally.steps > 200 * 25, "lives are cut short"
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 were told: a sample of what the other suites try system call by system call."""
 
 import asyncio
-import io
+import errno
 import os
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import psutil
 import psycopg
@@ -161,6 +161,15 @@ async def _check_full_disk(
     check_books(url)
 
 
+def _take(ballast: BinaryIO, disk: Path, *, all_but: int = 0) -> None:
+    """Writes until no more is left than this; PostgreSQL may be quicker to take it."""
+    try:
+        ballast.write(bytes(max(0, shutil.disk_usage(disk).free - all_but)))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+
+
 async def _fill_up(
     disk: Path, postgres: PostgresServer, server: GrpcServer, load: Load, log: AckLog
 ) -> tuple[bool, list[str]]:
@@ -175,12 +184,12 @@ async def _fill_up(
         with (disk / "ballast").open("wb", buffering=0) as ballast:
             failures = len(load.failures)
             with suppress(psycopg.Error), postgres.connect() as connection:
-                _fill(ballast, shutil.disk_usage(disk).free - _LEFT_BYTES)
+                _take(ballast, disk, all_but=_LEFT_BYTES)
                 # The next write of the log needs a new file.
                 connection.execute("SELECT pg_switch_wal()")
             for _ in range(int(_FULL_SECONDS / 0.1)):
                 # What is freed meanwhile is taken too.
-                _fill(ballast, shutil.disk_usage(disk).free)
+                _take(ballast, disk)
                 await asyncio.sleep(0.1)
                 answer = await client.call("GetGiftCard", v1.GetGiftCardRequest(name=card))
                 said.append(answer.code)
@@ -193,9 +202,3 @@ async def _fill_up(
         await load.stop()
         await check_since(client, log, seen)
     return gave_up, said
-
-
-def _fill(ballast: io.FileIO, size: int) -> None:
-    """Takes what is free; PostgreSQL may have been faster."""
-    with suppress(OSError):
-        ballast.write(bytes(max(0, size)))
