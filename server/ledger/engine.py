@@ -27,6 +27,7 @@ from server.storage.database import (
     commit,
     is_broken,
     is_duplicate,
+    is_lock_timeout,
     is_lost_race,
     is_unreachable,
 )
@@ -237,6 +238,10 @@ class Ledger:
         if is_duplicate(error) and isinstance(envelopes[0].command, Administer):
             return [Rejected("RESOURCE_EXISTS")]
         logger.error("a command could not be carried out", exc_info=error)
+        if is_lock_timeout(error):
+            # Whoever holds the lock may be an earlier sending of this request, whose COMMIT waits
+            # for the standby: to say that nothing was done would deny it.
+            return [OUTCOME_UNKNOWN]
         return [UNAVAILABLE if is_unreachable(error) else INTERNAL]
 
     def _run(self, whole: Batch, envelopes: Sequence[Envelope], tries: int) -> list[Outcome]:

@@ -80,6 +80,7 @@ __all__ = [
     "driver_cursor",
     "is_broken",
     "is_duplicate",
+    "is_lock_timeout",
     "is_lost_race",
     "is_unreachable",
     "lock_file",
@@ -354,6 +355,11 @@ def is_lost_race(error: Exception) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError)
     return error.sqlstate in _LOST_RACE_STATES or error.sqlstate.startswith("08")
+
+
+def is_lock_timeout(error: Exception) -> bool:
+    """Another transaction that had not ended kept a row or a key for too long."""
+    return isinstance(getattr(error, "orig", error), psycopg.errors.LockNotAvailable)
 
 
 def is_unreachable(error: Exception) -> bool:

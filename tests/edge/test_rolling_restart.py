@@ -25,7 +25,7 @@ from tests.ports import free_port
 from tests.prove.proof import Proof
 
 _WIDTH = 16
-#: Less than in production, and so is the interval in which Envoy asks: the restarts are what counts.
+#: Less than in production, as is the interval in which Envoy asks: the restarts are what counts.
 _DRAIN_DELAY_SECONDS = 2
 _LOOKS = """\
           interval: {0}s

@@ -110,8 +110,7 @@ def _run(given: argparse.Namespace, seed: int) -> dict[str, int]:
     statuses: dict[str, int] = {}
     for together in (LANES[:2], LANES[2:]):
         started = {
-            lane: subprocess.Popen(_pytest(given, seed, lane), cwd=ROOT)
-            for lane in together
+            lane: subprocess.Popen(_pytest(given, seed, lane), cwd=ROOT) for lane in together
         }
         statuses |= {lane: process.wait() for lane, process in started.items()}
     return statuses
@@ -123,6 +122,7 @@ def _json_of(lane: str) -> Path:
 
 def _pytest(given: argparse.Namespace, seed: int, lane: str) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-m", "", "-q", "--no-header", "--color=auto"]
+    # pytest's cache is one for both lanes.
     command += ["-o", "console_output_style=classic", "-p", "no:cacheprovider"]
     command += ["--prove-json", str(_json_of(lane)), "--lane", lane]
     command += ["--size", given.size, "--seed", str(seed), f"--hypothesis-seed={seed}"]

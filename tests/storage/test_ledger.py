@@ -193,6 +193,27 @@ def test_a_retry_that_overtakes_its_first_sending_is_answered_as_a_replay(
     books.ledger.close()
 
 
+def test_a_retry_is_not_denied_while_an_earlier_one_waits_in_its_commit(
+    postgresql_database: Database,
+) -> None:
+    """Another process may wait for the standby as long as it likes, and holds the row meanwhile."""
+    books = Books(postgresql_database)
+    books.perform(Issue("A", 10_000), "issue")
+    envelope = _envelope(books, Redeem("A", 100), "twice")
+    assert isinstance(books.ledger.execute(envelope), Answer)
+    worker = _second_worker(postgresql_database, books)
+    waiting = Batch([envelope], [envelope])
+    worker.prepare(waiting)
+    assert books.ledger.execute(envelope) == OUTCOME_UNKNOWN
+    (answer,) = worker.complete(waiting)
+    worker.close()
+    again = books.ledger.execute(envelope)
+    assert isinstance(answer, Answer)
+    assert isinstance(again, Answer)
+    assert again.replayed
+    assert _stored(postgresql_database, "twice").replays == 2
+
+
 def _with_etag(books: Books, envelope: Envelope) -> Envelope:
     if not isinstance(envelope.command, UpdateGiftCard):
         return envelope
