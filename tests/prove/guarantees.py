@@ -70,7 +70,7 @@ GUARANTEES: Final = (
     Guarantee(
         "G5",
         "A request id is remembered as long as the ledger: it is a row of the ledger.",
-        ("tests/prove/stress/test_clock.py::test_a_request_of_400_days_ago_is_a_replay",),
+        ("tests/faults/test_old_requests.py::test_a_request_of_400_days_ago_is_a_replay",),
     ),
     Guarantee(
         "G6",

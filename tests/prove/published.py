@@ -125,7 +125,7 @@ def _row(line: dict[str, Any]) -> str:
 def _figures(line: dict[str, Any]) -> str:
     figures = {name: _number(value) for name, value in line["figures"].items()}
     words = [f"{name.replace('_', ' ')} {value}" for name, value in figures.items()]
-    return ", ".join(words) or (f"{line['cases']:,} cases" if line["cases"] > 1 else "")
+    return ", ".join(words) or f"{line['cases']:,} {'case' if line['cases'] == 1 else 'cases'}"
 
 
 def _number(value: object) -> str:

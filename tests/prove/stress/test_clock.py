@@ -8,7 +8,6 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from tests import operations as o
 from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, connected
@@ -16,7 +15,7 @@ from tests.grpc_server import GrpcServer
 from tests.ledger_subject import LedgerSubject
 from tests.model.lives import live
 from tests.model.machine import LedgerMachine
-from tests.operations import DAY, Request, Subject
+from tests.operations import Subject
 from tests.prove.proof import Proof, engine_of
 
 _LIBRARIES: Final = "*/faketime/libfaketimeMT.so.1"
@@ -53,23 +52,6 @@ def test_lives_under_any_clock(proof: Proof, database_url: str) -> None:
         lives=tally.lives, steps=tally.steps, leaps=len(leaps), back=back, other_answers=0,
     )  # fmt: skip
     assert back, "the clock never stepped back"
-
-
-def test_a_request_of_400_days_ago_is_a_replay(database_url: str) -> None:
-    subject = LedgerSubject(database_url)
-    try:
-        subject.perform(Request(o.Issue("card", 50), "issue"))
-        spent = Request(o.Redeem("card", 20), "spent")
-        first = subject.perform(spent)
-        assert first.approved == 20
-        subject.clock.now += 400 * DAY
-        subject.crash()
-        again = subject.perform(spent)
-        assert (again.replayed, again.stored) == (True, first.stored)
-        other = subject.perform(Request(o.Redeem("card", 21), "spent"))
-        assert other.reason == "REQUEST_ID_REUSED"
-    finally:
-        subject.close()
 
 
 @pytest.mark.slow
