@@ -136,7 +136,9 @@ class Directory:
     async def location(self, merchant_id: str, code: str) -> Location:
         found = await self._locations.get(
             (merchant_id, code),
-            lambda: self._bridge.read(lambda c: directory.location_by_code(c, merchant_id, code)),
+            lambda: self._bridge.read(
+                lambda c: directory.location_by_code(c, merchant_id, code), merchant_id
+            ),
         )
         if found is None:
             raise Rejected("LOCATION_NOT_FOUND", location=f"locations/{code}")
@@ -145,7 +147,9 @@ class Directory:
     async def program(self, merchant_id: str, code: str) -> Program:
         found = await self._programs.get(
             (merchant_id, code),
-            lambda: self._bridge.read(lambda c: directory.program_by_code(c, merchant_id, code)),
+            lambda: self._bridge.read(
+                lambda c: directory.program_by_code(c, merchant_id, code), merchant_id
+            ),
         )
         if found is None:
             raise Rejected("PROGRAM_NOT_FOUND", program=f"programs/{code}")

@@ -7,6 +7,7 @@ nothing.  Faults are what a disk, a network or a clock does to a server without 
 import mmap
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from server import app, settings
 from server.domain.commands import Envelope
 from server.domain.model import Account, Card
 from server.ledger.engine import Batch, Ledger, Outcome
-from server.ledger.reader import CardQuery, Reader
+from server.ledger.reader import CardQuery, Query, Reader
 from server.storage import database, loading
 
 #: While this file is there, one COMMIT fails and removes it; or what gets stuck stays so.
@@ -33,6 +34,7 @@ _BATCHES_UNCOMMITTED: Final = 20
 _STALE_SECONDS: Final = 0.1
 _SLOW_COMMIT_SECONDS: Final = 0.03
 _SLOW_LOAD_SECONDS: Final = 0.005
+_SLOW_READ_SECONDS: Final = 0.01
 _SMALL_CACHE_KIBIBYTES: Final = 2048
 
 
@@ -187,6 +189,18 @@ def slow_commit() -> None:
     _replace(Ledger, "complete", complete_slowly)
 
 
+def slow_read() -> None:
+    """Reports that take their time; what is read on the event loop's own thread does not."""
+    ask = Reader.ask
+
+    def ask_slowly(self: Reader, query: Query) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(_SLOW_READ_SECONDS)
+        return ask(self, query)
+
+    _replace(Reader, "ask", ask_slowly)
+
+
 def stuck_commit() -> None:
     """A disk or network that does not come back."""
     commit = Connection.commit
@@ -251,6 +265,7 @@ PLANTS: Final[dict[str, Callable[[], None]]] = {
         commit_fails_before,
         commit_fails_after,
         slow_commit,
+        slow_read,
         stuck_commit,
         stuck_loop,
         clock,

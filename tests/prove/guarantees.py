@@ -289,8 +289,13 @@ GUARANTEES: Final = (
     ),
     Guarantee(
         "G28",
-        "A slow database: an answer or a refusal within the caller's deadline.",
-        ("tests/prove/stress/test_slow_database.py::test_an_answer_or_a_refusal_in_time",),
+        "A slow database: an answer or a refusal within the caller's deadline; and a merchant who"
+        " asks without end keeps no other one waiting.",
+        (
+            "tests/prove/stress/test_slow_database.py::test_an_answer_or_a_refusal_in_time",
+            "tests/prove/stress/test_neighbours.py::test_a_flood_keeps_no_other_merchant_waiting",
+            "tests/storage/test_turns.py::test_whoever_comes_to_a_full_queue_finds_room",
+        ),
     ),
     Guarantee(
         "G29",

@@ -107,8 +107,9 @@ async def _settled(server: Server, before: dict[str, int] | None) -> dict[str, i
         held = {
             "tasks": len(asyncio.all_tasks()),
             "descriptors": psutil.Process().num_fds(),
-            "kept": len(bridge._waiting) + len(bridge._lookups) + bridge._ledger.queued
-            + bridge._writing.busy + bridge._looking_up.busy,
+            "kept": len(bridge._waiting) + len(bridge._lookups) + len(bridge._queries)
+            + bridge._ledger.queued + bridge._writing.busy + bridge._looking_up.busy
+            + bridge._reading,
         }  # fmt: skip
         at_rest = held["kept"] == 0 and (
             before is None or all(held[name] <= before[name] + 2 for name in before)
