@@ -25,7 +25,7 @@ def test_every_answer_over_grpc_is_the_models(subject: RpcSubject) -> None:
 def test_every_answer_over_grpc_is_the_models_at_length(
     proof: Proof, subject: RpcSubject, database_url: str
 ) -> None:
-    tally = live(subject, proof.cases(push=100, release=20_000), seed=proof.seed)
+    tally = live(subject, proof.cases(push=60, release=20_000), seed=proof.seed)
     proof.report(
         f"Lives over gRPC, {engine_of(database_url)}",
         lives=tally.lives, steps=tally.steps, requests=tally.requests, other_answers=0,

@@ -26,7 +26,7 @@ _METHODS = ("RedeemGiftCard", "AuthorizeGiftCard", "GetGiftCard")
 
 @pytest.mark.slow
 async def test_callers_without_patience(proof: Proof, database_url: str, tmp_path: Path) -> None:
-    calls = proof.cases(push=50_000, release=500_000)
+    calls = proof.cases(push=50_000, release=500_000) // 2
     key_file = keys_in(tmp_path)
     seed(database_url, key_file)
     settings = Settings(
