@@ -21,6 +21,11 @@ _PLOTS: Final = ROOT / "docs" / "figures"
 #: Between these stands the table of guarantees, which a test compares with the code's.
 BEGIN: Final = "<!-- guarantees -->"
 END: Final = "<!-- end of guarantees -->"
+#: What the column of that name says.
+_SIZES: Final = (
+    "A push has 25 minutes; *Release* is how many times as much"
+    ' `make prove ARGS="--size release"` runs.'
+)
 _WORDS: Final = {"passed": "ok", "failed": "**RED**", "skipped": "not run"}
 
 
@@ -107,9 +112,10 @@ def _summary(content: dict[str, Any]) -> str:
 
 def _suites(content: dict[str, Any]) -> str:
     """A row for each line that was reported, under the file it stands in."""
-    rows = ["## Suites", "", "| Suite | What it saw | Seconds | |", "|---|---|--:|---|"]
+    rows = ["## Suites", "", _SIZES, "", "| Suite | What it saw | Seconds | Release | |"]
+    rows.append("|---|---|--:|--:|---|")
     for module in dict.fromkeys(_module(line) for line in content["suites"]):
-        rows.append(f"| **{module.removeprefix('tests/')}** | | | |")
+        rows.append(f"| **{module.removeprefix('tests/')}** | | | | |")
         rows += [_row(line) for line in content["suites"] if _module(line) == module]
     return "\n".join(rows)
 
@@ -119,13 +125,15 @@ def _row(line: dict[str, Any]) -> str:
     if line["outcome"] != "passed":
         why = line["why"].replace("|", "\\|")
         word += f": {why}<br>again: `{line['replay']}`"
-    return f"| {line['suite']} | {_figures(line)} | {line['seconds']:g} | {word} |"
+    times = line.get("times", 1)
+    more = f"×{times:,.0f}" if line["size"] == "push" and times > 1 else ""
+    return f"| {line['suite']} | {_figures(line)} | {line['seconds']:g} | {more} | {word} |"
 
 
 def _figures(line: dict[str, Any]) -> str:
     figures = {name: _number(value) for name, value in line["figures"].items()}
     words = [f"{name.replace('_', ' ')} {value}" for name, value in figures.items()]
-    return ", ".join(words) or (f"{line['cases']:,} cases" if line["cases"] > 1 else "")
+    return ", ".join(words) or f"{line['cases']:,} {'case' if line['cases'] == 1 else 'cases'}"
 
 
 def _number(value: object) -> str:
