@@ -226,7 +226,7 @@ class Engine:
         last = UpstreamRefusal("UNAVAILABLE")
         while (left := call.deadline - self._monotonic()) >= _ATTEMPT_SECONDS_MIN:
             try:
-                return await self._attempt(rpc, authorization, min(left, self._attempt_seconds))
+                return await self._attempt(call, rpc, authorization, left)
             except TransportError as failure:
                 unknown = unknown or (writes and failure.sent)
             except UpstreamRefusal as refused:
@@ -246,16 +246,18 @@ class Engine:
         await self._queue(call, rpc, authorization)
         raise UpstreamRefusal("OUTCOME_UNKNOWN")
 
-    async def _attempt(self, rpc: Rpc, authorization: str, timeout_seconds: float) -> Any:
-        answer = await self._upstream.call(rpc, authorization, timeout_seconds)
+    async def _attempt(self, call: Call, rpc: Rpc, authorization: str, left: float) -> Any:
+        answer = await self._upstream.call(rpc, authorization, min(left, self._attempt_seconds))
         replayed = METHODS[rpc.method].writes and answer.replayed
         if replayed and rpc.method != "ReverseTransaction":
-            await self._require_standing(rpc, authorization, timeout_seconds)
+            await self._require_standing(call, rpc, authorization)
         return answer
 
-    async def _require_standing(self, rpc: Rpc, authorization: str, timeout_seconds: float) -> None:
+    async def _require_standing(self, call: Call, rpc: Rpc, authorization: str) -> None:
         """What was done the first time may have been undone since: then the money is not there."""
         message: Any = rpc.message
+        left = max(call.deadline - self._monotonic(), _ATTEMPT_SECONDS_MIN)
+        timeout_seconds = min(left, self._attempt_seconds)
         asked = v1.LookupTransactionRequest(request_id=message.request_id)
         look_up = Rpc("LookupTransaction", asked, rpc.training)
         try:

@@ -110,9 +110,18 @@ class Upstream:
             ("grpc.use_local_subchannel_pool", 1),
             # Retries are the engine's, which knows what they mean.
             ("grpc.enable_retries", 0),
-            # A till waits some seconds in all, so a lost connection is tried again at once.
+            # A till waits some seconds in all, so a lost connection is tried again at once, and one
+            # that is not made in a moment is given up.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.min_reconnect_backoff_ms", 2000),
+            # A connection that swallows everything ends within one attempt, so that the next one
+            # gets through.  Only asked after while a call waits and nothing is heard.
+            ("grpc.keepalive_time_ms", 2000),
+            ("grpc.keepalive_timeout_ms", 1000),
+            # Where a ping of gRPC's own is under way, no other is sent: so that one decides, and it
+            # is given a minute unless told otherwise.
+            ("grpc.http2.ping_timeout_ms", 2000),
         )
         if name:
             options = (*options, ("grpc.ssl_target_name_override", name))

@@ -210,7 +210,8 @@ class Server:
                 ("grpc.server.max_pending_requests", _PENDING_MAX),
                 ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),
                 ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                # The shim asks every two seconds whether a connection is alive that owes an answer.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
             )
         )
 

@@ -11,16 +11,17 @@ knows nothing of protocols.
 """
 
 import asyncio
+import random
 import socket
 import struct
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-__all__ = ["FaultProxy", "Way"]
+__all__ = ["FAULTS", "Fault", "FaultProxy", "Way"]
 
 #: What a fault befalls: what clients ask, or what they are answered.
 Way = Literal["questions", "answers"]
@@ -45,8 +46,10 @@ class FaultProxy:
         self._plan: tuple[Way, int] | None = None
         self._again = False
         self._reset = False
+        self._half_open = False
         self._delay_seconds = 0.0
         self._broken = False
+        self._stranded_next = 0
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._passable: dict[Way, asyncio.Event] = {
@@ -75,15 +78,23 @@ class FaultProxy:
             self._loop.close()
 
     def cut_after(
-        self, count: int, *, way: Way = "answers", again: bool = False, reset: bool = False
+        self,
+        count: int,
+        *,
+        way: Way = "answers",
+        again: bool = False,
+        reset: bool = False,
+        half_open: bool = False,
     ) -> None:
         """Lets `count` more bytes through on that way, and then cuts the connection.
 
         What goes the other way still arrives.  With `again` every later connection is cut too,
-        before its first byte.  With `reset` both ends see RST instead of an orderly end.
+        before its first byte.  With `reset` both ends see RST instead of an orderly end, and with
+        `half_open` neither sees anything: from then on nothing gets through.
         """
         with self._lock:
-            self._plan, self._again, self._reset = (way, count), again, reset
+            self._plan, self._again = (way, count), again
+            self._reset, self._half_open = reset, half_open
 
     def delay(self, seconds: float) -> None:
         """Everything takes so much longer, each way, until `heal`."""
@@ -95,6 +106,13 @@ class FaultProxy:
         Where a way is named, what goes the other way still arrives.
         """
         self._run(self._set_passable(ways or ("questions", "answers"), False))
+
+    def strand(self, *, also_next: int = 0) -> None:
+        """The connections that are there are half-open for good: neither end hears of the other.
+
+        So are as many of the next; later ones work.
+        """
+        self._run(self._strand_all(also_next))
 
     def break_off(self, *, reset: bool = False) -> None:
         """Ends every connection, and each new one at once, until `heal`."""
@@ -127,6 +145,11 @@ class FaultProxy:
             else:
                 self._passable[way].clear()
 
+    async def _strand_all(self, also_next: int) -> None:
+        self._stranded_next = also_next
+        for link in self._links:
+            link.passable.clear()
+
     async def _end_all(self, *, reset: bool) -> None:
         for link in list(self._links):
             link.end(reset=reset)
@@ -135,6 +158,8 @@ class FaultProxy:
         self._server.close()
         await self._end_all(reset=False)
         await self._set_passable(("questions", "answers"), True)
+        for link in self._links:
+            link.passable.set()
         pumps = [pump for link in list(self._links) for pump in link.pumps]
         await asyncio.gather(*pumps, return_exceptions=True)
 
@@ -149,6 +174,9 @@ class FaultProxy:
             client.end(reset=False)
             return
         link = _Link(client, server)
+        if self._stranded_next:
+            self._stranded_next -= 1
+            link.passable.clear()
         self._links.add(link)
         link.pumps = [
             asyncio.create_task(self._pump(link, client, server, "questions")),
@@ -167,11 +195,15 @@ class FaultProxy:
                 if self._delay_seconds:
                     await asyncio.sleep(self._delay_seconds)
                 await self._passable[way].wait()
+                await link.passable.wait()
                 allowed = self._allowed(way, len(data))
                 if allowed:
                     sink.writer.write(data[:allowed])
                     await sink.writer.drain()
                 if allowed < len(data):
+                    if self._half_open:
+                        link.passable.clear()
+                        await link.passable.wait()
                     link.end(reset=self._reset)
                     return
         except OSError:
@@ -224,8 +256,34 @@ class _Link:
 
     def __init__(self, client: _End, server: _End) -> None:
         self._ends = (client, server)
+        self.passable = asyncio.Event()
+        self.passable.set()
         self.pumps: list[asyncio.Task[None]] = []
 
     def end(self, *, reset: bool) -> None:
         for end in self._ends:
             end.end(reset=reset)
+
+
+#: Begins something that `heal` ends; where it depends on chance, the dice say.
+Fault = Callable[[FaultProxy, random.Random], None]
+
+_BYTES_MAX: Final = 8000
+_SLOW_SECONDS: Final = 0.1
+_TOO_SLOW_SECONDS: Final = 2.0
+
+FAULTS: Final[dict[str, Fault]] = {
+    "slow": lambda proxy, dice: proxy.delay(_SLOW_SECONDS),
+    "too slow": lambda proxy, dice: proxy.delay(_TOO_SLOW_SECONDS),
+    "question reset": lambda proxy, dice: proxy.cut_after(
+        dice.randrange(_BYTES_MAX), way="questions", reset=True),
+    "answer reset": lambda proxy, dice: proxy.cut_after(dice.randrange(_BYTES_MAX), reset=True),
+    "answers reset again and again": lambda proxy, dice: proxy.cut_after(
+        dice.randrange(_BYTES_MAX), reset=True, again=True),
+    "every connection reset": lambda proxy, dice: proxy.break_off(reset=True),
+    "answers swallowed": lambda proxy, dice: proxy.black_hole("answers"),
+    "everything swallowed": lambda proxy, dice: proxy.black_hole(),
+    "half-open after some answers": lambda proxy, dice: proxy.cut_after(
+        dice.randrange(_BYTES_MAX), half_open=True, again=True),
+    "half-open, and the next one from its start": lambda proxy, dice: proxy.strand(also_next=1),
+}  # fmt: skip

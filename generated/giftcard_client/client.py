@@ -37,6 +37,9 @@ _OPTIONS: Final = (
     # A connection that swallows everything is noticed and replaced while there is patience left.
     ("grpc.keepalive_time_ms", 12_000),
     ("grpc.keepalive_timeout_ms", 3_000),
+    # Of gRPC's own pings too, in whose place no other is sent: by itself it waits a minute.
+    ("grpc.http2.ping_timeout_ms", 3_000),
+    ("grpc.min_reconnect_backoff_ms", 3_000),
 )
 
 

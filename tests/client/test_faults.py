@@ -77,6 +77,21 @@ async def _not_answered(cut_off: GiftcardClient, card: str) -> GiftcardError:
     return unknown.value
 
 
+@pytest.mark.slow
+async def test_a_half_open_connection_is_given_up(server: GrpcServer) -> None:
+    """Nobody hears that it is dead, nor that the next one is: the third has the answer."""
+    with FaultProxy(server.address) as proxy:
+        async with (
+            client(server.address) as direct,
+            client(proxy.address, RetryPolicy(patience_seconds=40, try_seconds=5)) as cut_off,
+        ):
+            card = await issue(direct)
+            await balance(cut_off, card)
+            proxy.strand(also_next=1)
+            await cut_off.gift_cards.RedeemGiftCard(redeem(card))
+            assert await balance(direct, card) == INITIAL - 1
+
+
 @pytest.mark.parametrize(
     ("by", "applied", "found", "late"),
     [
@@ -256,7 +271,7 @@ async def test_overload_is_waited_for(make_server: MakeServer) -> None:
         card = await issue(till)
         # It would wait longer than its patience, so it does not come back at all.
         one_try = RetryPolicy(
-            patience_seconds=60, try_seconds=60, first_wait_seconds=200, longest_wait_seconds=200
+            patience_seconds=60, try_seconds=60, first_wait_seconds=1e9, longest_wait_seconds=1e9
         )
         async with client(server.address, one_try) as hasty:
             gave_up = await asyncio.gather(

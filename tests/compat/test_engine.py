@@ -41,12 +41,13 @@ KEY = "retail7/7/1001/REDEEM/R1"
 
 @dataclass(slots=True)
 class Clock:
-    """Each look at it takes two seconds of the budget, so no test waits for time to pass."""
+    """Each look at it takes seconds of the budget, so no test waits for time to pass."""
 
+    step: float = 1.5
     now: float = field(default=0.0)
 
     def __call__(self) -> float:
-        self.now += 2.0
+        self.now += self.step
         return self.now
 
 
@@ -151,6 +152,25 @@ async def test_a_call_that_writes(
         redeemed = [data for name, data, _ in on.script.asked if name == "RedeemGiftCard"]
         assert {v1.RedeemGiftCardRequest.FromString(data).request_id for data in redeemed} == {KEY}
         assert await on.store.take_back(CALLER, KEY) == queued
+
+
+async def test_to_look_whether_it_still_stands_has_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The till does not wait longer for a replay than for a first answer."""
+    given: list[float] = []
+    own = Upstream.call
+
+    async def noted(self: Upstream, rpc: Rpc, authorization: str, timeout_seconds: float) -> Any:
+        given.append(timeout_seconds)
+        return await own(self, rpc, authorization, timeout_seconds)
+
+    monkeypatch.setattr(Upstream, "call", noted)
+    # Of eight seconds 4.1 are left for the attempt, and 0.2 once it has its answer.
+    clock = Clock(3.9)
+    async with stage(tmp_path, REPLAYED, HANG, attempt_milliseconds=60_000, monotonic=clock) as on:
+        assert (await ask(on.engine)).status == 504
+    assert [round(each, 1) for each in given] == [4.1, 0.2]
 
 
 async def test_what_was_done_but_cannot_be_told_is_undone(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ caller knows which, and a late copy of the request changes nothing.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from giftcard import v1
 
-from tests.fault_proxy import FaultProxy, Way
+from tests.fault_proxy import FAULTS, FaultProxy, Way
 from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import UNDECIDED, Client, connected
@@ -135,6 +136,48 @@ async def test_cut_between_client_and_server(
         )  # fmt: skip
         assert server.stop() == 0
     check_books(database_url)
+
+
+async def test_broken_between_client_and_server(
+    proof: Proof, database_url: str, tmp_path: Path
+) -> None:
+    """Slow, reset, swallowed, half-open: a request for each way out at once, on one connection."""
+    rounds, dice, unanswered = proof.cases(push=1, release=50), proof.random("broken"), 0
+    with GrpcServer(database_url, tmp_path) as server:
+        server.start()
+        with FaultProxy(server.address) as proxy:
+            async with connected(server.address) as client:
+                for fault in [*FAULTS.values()] * rounds:
+                    begin = partial(fault, proxy, dice)
+                    unanswered += await _broken_once(client, proxy, begin)
+        proof.report(
+            f"Way between client and server broken, {server.engine}",
+            requests=rounds * len(FAULTS) * len(RESOLVERS), unanswered=unanswered, unresolved=0,
+        )  # fmt: skip
+        assert unanswered, "nothing was broken"
+        assert server.stop() == 0
+    check_books(database_url)
+
+
+async def _broken_once(client: Client, proxy: FaultProxy, begin: Callable[[], None]) -> int:
+    """Returns how many requests were not answered."""
+    everybody = [Asked(card, c.redeem(card, _AMOUNT)) for card in await client.issue(count=3)]
+    async with connected(proxy.address, channels=1) as one:
+        await one.card(everybody[0].card)
+        await asyncio.to_thread(begin)
+        said = await asyncio.gather(
+            *(
+                one.call("RedeemGiftCard", asked.request, timeout_seconds=_PATIENCE_SECONDS)
+                for asked in everybody
+            )
+        )
+        await asyncio.to_thread(proxy.heal)
+    for asked, (name, resolver) in zip(everybody, RESOLVERS.items(), strict=True):
+        spent = await resolver(client, asked)
+        left = (await client.card(asked.card)).balance.minor_units
+        assert left == c.INITIAL - _AMOUNT * spent, name
+    assert all(each.ok or each.code in UNDECIDED for each in said), said
+    return sum(not each.ok for each in said)
 
 
 @pytest.mark.parametrize("way", ["answers", "questions"])
