@@ -268,13 +268,12 @@ def close(world: World, envelope: Envelope, command: CloseGiftCard, now: int) ->
             left[posting.debit] -= posting.amount
     cash_out = command.disposition is Disposition.CASH_OUT
     for account in card.accounts:
-        spendable = card.spendable(account, now) if cash_out else 0
-        if spendable:
-            decision.move_out(
-                account, clearing(envelope.location.id), spendable, Movement.CASHED_OUT
-            )
-        if left[account.id] - spendable:
-            decision.move_out(account, BREAKAGE, left[account.id] - spendable, Movement.BREAKAGE)
+        rest = left[account.id]
+        # Nothing is held any more: a tranche is paid out as a whole, or not at all once it is over.
+        if cash_out and card.spendable(account, now):
+            decision.move_out(account, clearing(envelope.location.id), rest, Movement.CASHED_OUT)
+        elif rest:
+            decision.move_out(account, BREAKAGE, rest, Movement.BREAKAGE)
     decision.card_changes.append((card, {"state": CardState.CLOSED}))
     decision.extras = {"closed": card.id, "state_before": int(card.state)}
     return decision

@@ -4,9 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from server.domain.commands import CardRef, CodeMaterial, Policy, UpdateGiftCard
+from server.domain.commands import (
+    CardRef,
+    CodeMaterial,
+    CreateGiftCard,
+    Policy,
+    UpdateGiftCard,
+)
+from server.domain.decision import apply
 from server.domain.errors import Refused, Rejected
-from server.domain.lifecycle import etag
+from server.domain.lifecycle import create, etag
 from server.domain.lifecycle import update as change
 from tests.in_process import hash_pin
 from tests.memory_ledger import MemoryLedger
@@ -139,7 +146,11 @@ def test_no_card_is_sold_whose_last_day_is_over() -> None:
         (Issue("C", 10, valid_from="2026-04-02", valid_until="2026-04-01"), no(
             "CARD_EXPIRED", valid_until="2026-04-01")),
         (Issue("C", 10, valid_from="2026-04-01", valid_until="2026-04-01"), ok(C=10)),
+        (Issue("D", 10, valid_from="2026-02-01", valid_until="2026-02-28"), no(
+            "CARD_EXPIRED", valid_until="2026-02-28")),
         At("2026-03-02T00:00:00Z"),
+        (Issue("D", 10, valid_from="2026-02-01", valid_until="2026-03-01"), no("CARD_EXPIRED")),
+        (Issue("D", 10, valid_from="2026-02-01", valid_until="2026-03-02"), ok(D=10)),
         (Activate("A", 10), no("CARD_EXPIRED", A=card(0, state="INACTIVE"))),
         (Activate("A", 10, valid_until="2026-03-02"), ok(A=10)),
     )  # fmt: skip
@@ -374,6 +385,32 @@ def test_an_update_leaves_alone_what_it_does_not_name() -> None:
     assert ledger.perform(update("A", valid_from="2026-03-15").named("first")).reason is None
     assert (shown.valid_from, shown.valid_until) == ("2026-03-15", "2026-03-31")
     assert shown.valid_from_time == instant("2026-03-15T00:00:00Z")
+
+
+def test_a_policy_that_is_left_to_the_program_again() -> None:
+    names = ("reload_allowed", "return_allowed", "partial_redeem_allowed")
+    play(
+        (Issue("A", 10, "CASH"), ok()),
+        (update("A", **dict.fromkeys(names, False)), ok()),
+        (Load("A", 5), no("RELOAD_NOT_ALLOWED")),
+        (Redeem("A", 5), no("PARTIAL_REDEEM_NOT_ALLOWED")),
+        (Close("A", "CASH_OUT"), no("RETURN_NOT_ALLOWED")),
+        (update("A", **dict.fromkeys(names)), ok()),
+        (Load("A", 5), ok(A=15)),
+        (Redeem("A", 5), ok(A=10)),
+        (Close("A", "CASH_OUT"), ok(A=card(0, state="CLOSED"))),
+    )
+
+
+def test_a_code_that_the_server_makes_is_new() -> None:
+    ledger = play((Issue("A", 10), ok()))
+    envelope = ledger.translator.envelope(Create("B").named("made"), 1)
+    assert isinstance(envelope.command, CreateGiftCard)
+    command = replace(envelope.command, code_hash="")
+    made = create(ledger.world, envelope, command, 1)
+    apply(made, ledger.world, 1)
+    with pytest.raises(Rejected, match="CODE_EXISTS"):
+        create(ledger.world, envelope, command, 2)
 
 
 def test_an_etag_is_the_same_in_every_release() -> None:
