@@ -97,7 +97,13 @@ class Stage(ExitStack):
         self.callback(postgres.stop, immediate=True)
         return postgres
 
-    def postgresql(self, postgres: PostgresServer, cards: int, workers: int) -> Target:
+    def postgresql(
+        self,
+        postgres: PostgresServer,
+        cards: int,
+        workers: int,
+        module: tuple[str, ...] = ("server",),
+    ) -> Target:
         """The product on PostgreSQL, with one worker or several behind one port.
 
         Calls after the first start another service over the same database.
@@ -111,7 +117,8 @@ class Stage(ExitStack):
             with postgres.connect("giftcard") as connection:
                 connection.execute("VACUUM ANALYZE")
         url = self._postgresql_url
-        module = ("server.cli", "serve") if workers > 1 else ("server",)
+        if workers > 1:
+            module = ("server.cli", "serve")
         setting = {"GIFTCARD_WORKERS": str(workers)}
         database = {"database": lambda: cpu_seconds(postgres.process_id)}
         return self._serve(

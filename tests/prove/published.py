@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).parent.parent.parent
 PATH: Final = ROOT / "PROOF.md"
 _PROVE: Final = ROOT / "var" / "prove.json"
 _BENCH: Final = ROOT / "var" / "bench.json"
-#: The plots of `make bench`, as they are published.
+#: The plots and profiles of `make bench`, as they are published.
 _PLOTS: Final = ROOT / "docs" / "figures"
 #: Between these stands the table of guarantees, which a test compares with the code's.
 BEGIN: Final = "<!-- guarantees -->"
@@ -49,8 +49,9 @@ def write(content: dict[str, Any]) -> None:
     bench = json.loads(_BENCH.read_text()) if _BENCH.exists() else None
     if bench is not None:
         _PLOTS.mkdir(parents=True, exist_ok=True)
-        for plot in _BENCH.parent.glob("bench-*.svg"):
-            shutil.copy(plot, _PLOTS)
+        for pattern in ("bench-*.svg", "profile-*.txt"):
+            for found in _BENCH.parent.glob(pattern):
+                shutil.copy(found, _PLOTS)
     PATH.write_text(document(content, bench))
 
 
@@ -194,6 +195,10 @@ def _speed(bench: dict[str, Any]) -> str:
     for plot in sorted(_PLOTS.glob("bench-*.svg")):
         title = plot.stem.removeprefix("bench-").capitalize()
         rows += ["", f"![{title}]({plot.relative_to(ROOT)})"]
+    for profile in sorted(_PLOTS.glob("profile-*.txt")):
+        layers, _, _ = profile.read_text().partition("\n\nµs a call  share  function")
+        rows += ["", f"Where the time goes ([by function]({profile.relative_to(ROOT)})):", ""]
+        rows += ["```", layers, "```"]
     return "\n".join(rows)
 
 
@@ -204,7 +209,7 @@ def _conditions(bench: dict[str, Any]) -> str:
         f" alternating, medians. Client ({given['generator']}), server and database on one machine,"
         f" whose disk syncs in {machine['fdatasync_p50_microseconds']} µs"
         f" ({machine['file_system']}); {given['postgresql']}."
-        " What stands in the way of a figure is in DECISIONS."
+        " What stands in the way of a figure is in the profiles below and in DECISIONS."
     )
 
 
