@@ -16,6 +16,7 @@ from tests.faults.conftest import MakeServer
 from tests.faults.planted import TRIGGER
 from tests.grpc_server import GrpcServer
 from tests.ports import free_port
+from tests.prove.proof import Proof
 
 By = Literal["lookup", "retry", "reversal"]
 State = LookupTransactionResponse.State
@@ -78,7 +79,7 @@ async def _not_answered(cut_off: GiftcardClient, card: str) -> GiftcardError:
 
 
 @pytest.mark.slow
-async def test_a_half_open_connection_is_given_up(server: GrpcServer) -> None:
+async def test_a_half_open_connection_is_given_up(server: GrpcServer, proof: Proof) -> None:
     """Nobody hears that it is dead, nor that the next one is: the third has the answer."""
     with FaultProxy(server.address) as proxy:
         async with (
@@ -90,6 +91,7 @@ async def test_a_half_open_connection_is_given_up(server: GrpcServer) -> None:
             proxy.strand(also_next=1)
             await cut_off.gift_cards.RedeemGiftCard(redeem(card))
             assert await balance(direct, card) == INITIAL - 1
+    proof.report("Python client, half-open connections", connections=2, lost=0, doubled=0)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_every_answer_is_the_models(subject: LedgerSubject) -> None:
 def test_every_answer_is_the_models_at_length(
     proof: Proof, subject: LedgerSubject, database_url: str
 ) -> None:
-    lives = proof.cases(push=320, release=75_000)
+    lives = proof.cases(push=200, release=75_000)
     tally = live(subject, lives, seed=proof.seed)
     proof.report(
         f"Lives in process, {engine_of(database_url)}",
