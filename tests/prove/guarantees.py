@@ -325,6 +325,8 @@ GUARANTEES: Final = (
                 "tests/prove/disk/test_point_in_time.py"
                 "::test_everything_before_the_moment_and_nothing_after"
             ),
+            "tests/prove/disk/test_killed_restore.py::test_sqlite_killed_at_every_system_call",
+            "tests/prove/disk/test_killed_restore.py::test_postgresql_killed_at_any_moment",
             "tests/cli/test_backup.py::test_what_is_restored_is_what_was_there",
             "tests/cli/test_backup.py::test_what_is_no_whole_backup_is_refused",
         ),
