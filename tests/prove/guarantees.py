@@ -312,9 +312,11 @@ GUARANTEES: Final = (
         (
             "tests/storage/test_migrate.py::test_up_down_up_with_data",
             "tests/prove/disk/test_large_books.py::test_a_hundred_thousand_transactions",
+            "tests/contract/test_breaking.py::test_a_change_of_the_contract",
         ),
         "There is one revision: down is to no tables, and back is by restoring a backup. No"
-        " release came before this one whose code could run on its schema",
+        " release came before this one whose code could run on its schema, or whose clients could"
+        " call it; a change that would break them is refused from the first release on",
     ),
     Guarantee(
         "G32",
