@@ -58,7 +58,7 @@ def decimal_text(units: int, currency: str) -> str:
     return sign + (f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits)
 
 
-def shortest_text(units: int, currency: str, *, decimals_min: int = 0) -> str:
+def shortest_text(units: int, currency: str, *, decimals_min: int) -> str:
     """Without trailing zeros beyond `decimals_min`: 100, 57.5; with 1: 100.0, 57.5."""
     whole, point, fraction = decimal_text(units, currency).partition(".")
     kept = fraction.rstrip("0").ljust(decimals_min, "0")

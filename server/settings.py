@@ -57,7 +57,8 @@ class Settings:
     """The same JSON itself, where a file cannot be had."""
 
     queue_limit: int = 2000
-    """Commands that may wait for the writer before others are told to come back."""
+    """Commands of a merchant that may wait for the writer before others are told to come back;
+    where several merchants' wait, each may have as many as are left of twice that."""
 
     queue_reserve: int = 500
     """Places kept beside those for reversals and look-ups."""

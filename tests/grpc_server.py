@@ -41,7 +41,7 @@ from server.settings import Settings
 from server.storage.database import Database
 from tests.processes import Watchdog, kill_family, said_until
 
-__all__ = ["LOGIN", "PASSWORD", "PROGRAM", "TOKEN", "GrpcServer", "keys_in", "seed"]
+__all__ = ["LOGIN", "PASSWORD", "PROGRAM", "TOKEN", "GrpcServer", "add_merchant", "keys_in", "seed"]
 
 MERCHANT_ID: Final = "shop"
 CLIENT_ID: Final = "till"
@@ -231,21 +231,33 @@ def seed(database_url: str, key_file: Path) -> None:
         with database.connect_reader() as connection:
             count = connection.exec_driver_sql("SELECT count(*) FROM merchant").scalar_one()
         if not count:
-            _Seeding(database, keys).run()
+            _Seeding(database, keys, MERCHANT_ID, TOKEN).run()
+
+
+def add_merchant(database_url: str, key_file: Path, merchant_id: str, token: str) -> None:
+    """Another merchant with the same program and location, whose API client has this token."""
+    settings = Settings(database_url=database_url, key_file=str(key_file))
+    keys = load_keys(key_file, None, production=False)
+    with contextlib.closing(app.open_database(settings)) as database:
+        _Seeding(database, keys, merchant_id, token, login=f"{merchant_id}-login").run()
 
 
 class _Seeding:
-    def __init__(self, database: Database, keys: SecretKeys) -> None:
+    def __init__(
+        self, database: Database, keys: SecretKeys, merchant_id: str, token: str, login: str = LOGIN
+    ) -> None:
         self._ledger = Ledger(database, app.make_processor(keys))
-        self._owner = administration.Owner(MERCHANT_ID, administration.home_cell(MERCHANT_ID))
+        self._token, self._login = token, login
+        self._owner = administration.Owner(merchant_id, administration.home_cell(merchant_id))
         self._now = app.clock()
 
     def run(self) -> None:
         now = self._now
-        merchant = administration.Merchant(MERCHANT_ID, "Shop", "UTC", now, now)
-        name = f"merchants/{MERCHANT_ID}"
+        merchant_id = self._owner.merchant_id
+        merchant = administration.Merchant(merchant_id, "Shop", "UTC", now, now)
+        name = f"merchants/{merchant_id}"
         self._decide("merchant", name, administration.create_merchant(merchant, None))
-        plan = Program("", 1, MERCHANT_ID, "GC", "Gift card", "USD")
+        plan = Program("", 1, merchant_id, "GC", "Gift card", "USD")
         terms = {"id": app.make_id(now, None), "create_time": now, "update_time": now}
         program = administration.with_terms(plan, terms)
         effect = administration.create_program(self._owner, program, None)
@@ -256,14 +268,14 @@ class _Seeding:
         effect = administration.create_location(self._owner, site, None)
         self._decide("location", f"locations/{LOCATION}", effect)
         client = access.Client(
-            CLIENT_ID, MERCHANT_ID, "Till", _SCOPES, "", administration.ENABLED, now, now
+            CLIENT_ID, merchant_id, "Till", _SCOPES, "", administration.ENABLED, now, now
         )
         held = frozenset(_SCOPES)
         effect = access.create_client(self._owner, client, None, held)
         self._decide("apiClient", f"{name}/apiClients/{CLIENT_ID}", effect)
         for login, secret in (
-            ("", access.StoredSecret(token_hash=token_hash(TOKEN))),
-            (LOGIN, access.StoredSecret(password_hash=hash_password(PASSWORD))),
+            ("", access.StoredSecret(token_hash=token_hash(self._token))),
+            (self._login, access.StoredSecret(password_hash=hash_password(PASSWORD))),
         ):
             self._give_credential(client, login, secret)
         self._ledger.close()
@@ -273,8 +285,9 @@ class _Seeding:
     ) -> None:
         kind = access.PASSWORD if login else access.TOKEN
         credential = access.Credential(
-            app.make_id(self._now, None), MERCHANT_ID, CLIENT_ID, kind, login, None, None, self._now
-        )
+            app.make_id(self._now, None), client.merchant_id, CLIENT_ID, kind, login, None, None,
+            self._now,
+        )  # fmt: skip
         effect = access.create_credential(
             self._owner, client, credential, (), frozenset(_SCOPES), login_taken=False,
             now=self._now,
@@ -285,7 +298,7 @@ class _Seeding:
     def _decide(self, resource: str, name: str, effect: administration.Effect) -> None:
         outcome = self._ledger.execute(
             c.Envelope(
-                c.Caller(MERCHANT_ID, "seed", self._owner.cell),
+                c.Caller(self._owner.merchant_id, "seed", self._owner.cell),
                 f"seed/{name}",
                 c.Administer(resource, "create", name),
                 received_time=self._now,

@@ -210,7 +210,7 @@ class Translator:
     ) -> o.Outcome:
         """The answer in plain values; remembers what the request's handle stands for."""
         if error is not None:
-            return o.Outcome(reason=error.reason)
+            return o.Outcome(reason=error.reason, metadata=error.metadata)
         looking = isinstance(request.operation, o.Lookup)
         if record is None:
             return o.Outcome(found="NOT_SEEN")
@@ -223,6 +223,7 @@ class Translator:
                 reason=reason,
                 found=found,
                 replayed=replayed and not looking,
+                metadata=record.refusal_metadata,
                 transaction_id=record.id,
                 stored=record.result_json,
             )

@@ -10,7 +10,7 @@ from server.domain import decide as rules
 from server.domain.commands import Envelope, Location, LookupRequest
 from server.domain.decision import Decision, apply
 from server.domain.errors import Refused, Rejected
-from server.domain.model import TransactionState
+from server.domain.model import Account, Card, Code, Hold, TransactionState
 from server.domain.record import EntryRow, PostingRow, Record, Result, view_card, view_hold
 from server.domain.rules import RefusedWithEffect
 from server.domain.world import World
@@ -23,6 +23,21 @@ MERCHANT = "merchant"
 
 def request_key(caller: object, request_id: str) -> bytes:
     return f"{caller}/{request_id}".encode()
+
+
+def _check_whole(decision: Decision) -> None:
+    """What the ledger relies on when it writes a decision."""
+    cards = [card.id for card in decision.cards]
+    assert len(cards) == len(set(cards)), "a transaction is one link of a card's chain"
+    changed = {posting.card_id for posting in decision.postings}
+    changed |= {change.hold.card_id for change in decision.hold_changes}
+    changed |= {card.id for card, _ in (*decision.card_changes, *decision.new_holds)}
+    assert changed <= set(cards), "a change stands in the chain of its card"
+    made: list[Card | Code | Account | Hold] = [card for card, _ in decision.new_cards]
+    made += [code for code, _ in decision.new_codes]
+    made += [account for _, account in decision.new_accounts]
+    made += [hold for _, hold in decision.new_holds]
+    assert all(each.is_new for each in made), "what is not new is never inserted"
 
 
 class MemoryLedger:
@@ -69,7 +84,8 @@ class MemoryLedger:
         return figures_of(self.world.cards[ids[card, book]], now)
 
     def _id(self) -> str:
-        return f"{next(self._ids):032x}"
+        # In the order of age, and amid the names of the system accounts.
+        return f"f{next(self._ids):031x}"
 
     def _keep(
         self,
@@ -79,14 +95,18 @@ class MemoryLedger:
         now: int,
         refusal: Refused | None = None,
     ) -> Record:
+        _check_whole(decision)
         apply(decision, self.world, now)
         record = self._record(envelope, key, decision, now)
         if refusal is not None:
             record.state = TransactionState.REFUSED
             record.refusal_reason = refusal.reason
+            record.refusal_metadata = refusal.metadata
         for number, posting in enumerate(decision.postings, start=1):
             assert posting.amount > 0, "a posting moves something"
             assert posting.debit != posting.credit, "a posting moves somewhere"
+            named = (posting.reverses_transaction is None, posting.reverses_line is None)
+            assert named in ((True, True), (False, False)), "a line is a transaction's"
             account = posting.account
             record.postings.append(
                 PostingRow(

@@ -307,7 +307,7 @@ class Outcome:
 
     Ids and what an answer showed of the cards are not compared: nobody can predict the former,
     and a replay may show a card as it was decided or as it is now. `codes` are those that were
-    reserved or released.
+    reserved or released; `metadata` is what a refusal tells besides its reason.
     """
 
     reason: str | None = None
@@ -319,6 +319,7 @@ class Outcome:
     plan: tuple[tuple[str, int], ...] = ()
     codes: int | None = None
     replayed: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict, compare=False)
     hold_id: str | None = field(default=None, compare=False)
     transaction_id: str | None = field(default=None, compare=False)
     stored: str | None = field(default=None, compare=False)

@@ -21,6 +21,7 @@ PROGRAMS: Final[dict[str, dict[str, Any]]] = {
     "EURO": {"unit": "EUR"},
     "PIN": {"pin_required": True},
     "LOYAL": {"points_per_major_unit": 40, "max_amount": 6_000},
+    "MILES": {"unit": "EUR", "points_per_major_unit": 40},
     "GONE": {"retired": True},
 }
 HOLD_SECONDS: Final = 7 * 24 * 3600

@@ -74,7 +74,7 @@ def ok(**facts: Any) -> Expected:
 
 
 def no(reason: str, **facts: Any) -> Expected:
-    """Refused for this reason; the cards show this."""
+    """Refused for this reason, with these facts of its metadata; the cards show this."""
     return _expected(reason, facts)
 
 
@@ -112,8 +112,10 @@ def _check(
     where = f"line {number}, {request.operation}"
     assert outcome.reason == expected.reason, f"{where}: {outcome.reason or 'approved'}"
     for name, value in expected.answer.items():
-        found = getattr(outcome, name)
-        assert found == value, f"{where}: {name} is {found}, expected {value}"
+        refused = expected.reason is not None
+        found = outcome.metadata.get(name) if refused else getattr(outcome, name)
+        wanted = str(value) if refused else value
+        assert found == wanted, f"{where}: {name} is {found}, expected {value}"
     for handle, shown in outcome.cards.items():
         assert shown == ledger.figures(handle, request.book), f"{where}: the answer shows {shown}"
     for handle, figures in expected.cards.items():

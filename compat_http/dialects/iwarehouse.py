@@ -339,7 +339,7 @@ def _day(value: date | date_pb2.Date) -> str:
 
 
 def _number(money: v1.Money, currency: str) -> Any:
-    return exact_number(amounts.shortest_text(money.minor_units, currency))
+    return exact_number(amounts.shortest_text(money.minor_units, currency, decimals_min=0))
 
 
 def refuse(request: LegacyRequest, refusal: Refusal, config: IwarehouseSettings) -> Reply:

@@ -75,9 +75,7 @@ def format_amount(minor_units: int, currency_code: str) -> str:
     decimals = exponent(currency_code)
     sign = "-" if minor_units < 0 else ""
     digits = str(abs(minor_units)).rjust(decimals + 1, "0")
-    if decimals == 0:
-        return sign + digits
-    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
+    return sign + (f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits)
 
 
 def parse_amount(text: str, currency_code: str) -> int:

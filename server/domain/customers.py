@@ -84,8 +84,7 @@ def earn(world: World, envelope: Envelope, command: EarnPoints, now: int) -> Dec
 def adjust(world: World, envelope: Envelope, command: AdjustPoints, now: int) -> Decision:
     """A signed correction by somebody with the right to make one; never below zero."""
     wallet = world.wallet(envelope.caller, command.customer)
-    if command.points < 0:
-        points.grant(wallet.available(now), -command.points)
+    points.grant(wallet.available(now), -command.points)
     return correct(world, envelope, wallet, command.points, Origin.PROMO, now)
 
 

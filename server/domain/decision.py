@@ -6,13 +6,11 @@ batch see and which the ledger writes.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from server.domain.commands import CodeMaterial
 from server.domain.model import Account, Card, Code, CodeState, Hold, HoldState, Movement
-
-if TYPE_CHECKING:
-    from server.domain.world import World
+from server.domain.world import World
 
 #: Largest amount of one operation, and the most that a sale or load may bring a card to.
 AMOUNT_MAX: Final = 10**12
@@ -104,11 +102,11 @@ class Decision:
     tombstone: str | None = None
     extras: dict[str, object] = field(default_factory=dict)
 
-    def move_in(self, account: Account, source: str, amount: int, movement: Movement) -> None:
+    def move_in(self, account: Account, source: str, amount: int, movement: Movement) -> Posting:
         """Adds value to a card's account."""
-        self.postings.append(
-            Posting(source, account.id, amount, movement, account.card_id, account)
-        )
+        posting = Posting(source, account.id, amount, movement, account.card_id, account)
+        self.postings.append(posting)
+        return posting
 
     def move_out(self, account: Account, sink: str, amount: int, movement: Movement) -> None:
         """Takes value from a card's account."""
@@ -123,7 +121,7 @@ def release_expired(decision: Decision, card: Card, now: int) -> None:
             decision.hold_changes.append(HoldChange(hold, released, end=HoldState.EXPIRED))
 
 
-def apply(decision: Decision, world: "World", now: int) -> None:
+def apply(decision: Decision, world: World, now: int) -> None:
     """Carries the effects out.  Raises AssertionError where a rule let an impossible state by."""
     for card, material in decision.new_cards:
         world.add_card(card, material)
@@ -152,7 +150,7 @@ def apply(decision: Decision, world: "World", now: int) -> None:
             assert 0 <= account.held <= account.balance <= BALANCE_MAX, "account out of bounds"
 
 
-def _change_code(world: "World", change: CodeChange) -> None:
+def _change_code(world: World, change: CodeChange) -> None:
     code = change.code
     assert code.card_id is None, "a code belongs to one card"
     if change.card is None:

@@ -31,15 +31,8 @@ def authorize(world: World, envelope: Envelope, command: AuthorizeGiftCard, now:
         raise Refused("OPEN_HOLDS")
     available = card.available(now)
     requested = available if command.amount is None else command.amount.minor_units
-    if available <= 0:
-        raise Refused("NO_BALANCE")
-    approved = min(requested, available)
-    if approved < requested and not command.allow_partial:
-        raise Refused(
-            "INSUFFICIENT_FUNDS", available_minor_units=available, requested_minor_units=requested
-        )
-    if not card.partial_redeem_allowed and approved != card.balance(now):
-        raise Refused("PARTIAL_REDEEM_NOT_ALLOWED", balance_minor_units=card.balance(now))
+    approved = rules.approve(available, requested, command.allow_partial)
+    rules.require_whole(card, approved, now)
     decision = Decision(unit=card.unit, requested=requested, approved=approved, cards=[card])
     rules.forget_wrong_pins(decision, card, envelope.caller)
     open_hold(
@@ -103,13 +96,14 @@ def capture(world: World, envelope: Envelope, command: CaptureHold, now: int) ->
         rules.require_unit(card.unit, command.amount)
     remaining = hold.remaining
     amount = remaining if command.amount is None else command.amount.minor_units
-    if amount > remaining:
+    left = remaining - amount
+    if left < 0:
         raise Refused(
             "CAPTURE_EXCEEDS_HOLD", remaining_minor_units=remaining, requested_minor_units=amount
         )
     decision = Decision(unit=card.unit, requested=amount, approved=amount, cards=[card], hold=hold)
     taken = _take_from_lines(decision, card, hold, amount, envelope.location.id)
-    ends = command.final or amount == remaining
+    ends = command.final or not left
     released = {line.account_id: line.remaining for line in hold.lines} if ends else taken
     decision.hold_changes.append(
         HoldChange(hold, released, captured=amount, end=HoldState.CAPTURED if ends else None)
@@ -121,14 +115,12 @@ def capture(world: World, envelope: Envelope, command: CaptureHold, now: int) ->
 def _take_from_lines(
     decision: Decision, card: Card, hold: Hold, amount: int, location_id: str
 ) -> dict[str, int]:
-    accounts = {account.id: account for account in card.accounts}
     taken: dict[str, int] = {}
     for line in hold.lines:
         part = min(amount, line.remaining)
         if part:
-            decision.move_out(
-                accounts[line.account_id], clearing(location_id), part, Movement.REDEEMED
-            )
+            account = card.account(line.account_id)
+            decision.move_out(account, clearing(location_id), part, Movement.REDEEMED)
             taken[line.account_id] = part
             amount -= part
     return taken

@@ -6,6 +6,7 @@ from server.domain import points, reservations, rules
 from server.domain.commands import (
     ActivateGiftCard,
     AdjustGiftCard,
+    Amount,
     CheckPin,
     CloseGiftCard,
     CreateGiftCard,
@@ -120,8 +121,8 @@ def issue(world: World, envelope: Envelope, command: IssueGiftCard, now: int) ->
     (card,) = decision.cards
     expire_time = rules.tranche_expire_time(command.tranche_valid_until, card.time_zone, now)
     _sell(
-        world, envelope, decision, card, program, command.amount.minor_units, command.amount.unit,
-        command.origin, expire_time, now, points_asked=command.points,
+        world, envelope, decision, card, program, command.amount, command.origin, expire_time, now,
+        points_asked=command.points,
     )  # fmt: skip
     if command.points:
         points.pay(world, envelope, decision, command, now)
@@ -140,9 +141,8 @@ def activate(world: World, envelope: Envelope, command: ActivateGiftCard, now: i
         "valid_until_before": card.valid_until,
     }
     _sell(
-        world, envelope, decision, card, world.program_of(card), command.amount.minor_units,
-        command.amount.unit, Origin.PAID, None, now,
-        command.valid_from, command.valid_until,
+        world, envelope, decision, card, world.program_of(card), command.amount, Origin.PAID, None,
+        now, command.valid_from, command.valid_until,
     )  # fmt: skip
     return decision
 
@@ -153,8 +153,7 @@ def _sell(
     decision: Decision,
     card: Card,
     program: Program,
-    amount: int,
-    unit: str,
+    asked: Amount,
     origin: Origin,
     expire_time: int | None,
     now: int,
@@ -171,8 +170,8 @@ def _sell(
     )
     if isinstance(changes["expire_time"], int) and changes["expire_time"] <= now:
         raise Refused("CARD_EXPIRED", valid_until=str(changes["valid_until"]))
-    if unit != card.unit:
-        raise Refused("CURRENCY_MISMATCH", card_currency=card.unit, requested_currency=unit)
+    rules.require_unit(card.unit, asked)
+    amount = asked.minor_units
     rules.require_program_amount(program, amount)
     if points_asked:
         points.require_price(program, amount, points_asked)
@@ -345,7 +344,7 @@ def update(world: World, envelope: Envelope, command: UpdateGiftCard, now: int) 
         changes["max_balance"] = _limit(command.policy, card.unit, None)
     if {"valid_from", "valid_until"} & changes.keys() and card.state is not CardState.INACTIVE:
         changes |= rules.validity(
-            Program("", 0, "", "", "", card.unit),
+            None,
             Location(envelope.location.id, card.time_zone),
             card.create_time,
             command.policy.valid_from if "valid_from" in changes else card.valid_from,

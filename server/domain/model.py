@@ -241,6 +241,9 @@ class Program:
     update_time: int = 0
 
 
+#: Later than every instant that can be stored: the end of what never ends.
+NEVER: Final = 2**63
+
 #: What governs every customer's points.
 POINTS_PROGRAM: Final = Program("", 0, "", "", "", POINTS)
 
@@ -292,6 +295,10 @@ class Card:
     @property
     def is_wallet(self) -> bool:
         return self.unit == POINTS
+
+    def account(self, account_id: str | None) -> Account:
+        """The account of this id, which is known to be the card's."""
+        return {account.id: account for account in self.accounts}[account_id or ""]
 
     def held_on(self, account: Account, now: int) -> int:
         """What live holds keep back on one account."""

@@ -27,7 +27,7 @@ def require_price(program: Program, amount: int, points: int) -> None:
 
 def grant(available: int, points: int, *, allow_partial: bool = False) -> int:
     """How many of the points asked for there are; refuses where that is not enough."""
-    if points > available and (available <= 0 or not allow_partial):
+    if points > available and not (available and allow_partial):
         raise Refused("INSUFFICIENT_POINTS", available_points=available, requested_points=points)
     return min(points, available)
 

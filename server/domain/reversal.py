@@ -37,9 +37,7 @@ _NOT_REVERSIBLE = frozenset({
 def reverse(world: World, envelope: Envelope, command: ReverseTransaction, now: int) -> Decision:
     target = world.transaction(envelope.caller, command.target)
     if target is None:
-        return Decision(
-            tombstone=command.target.request_id, extras={"outcome": TOMBSTONED, "shortfall": 0}
-        )
+        return _outcome(Decision(tombstone=command.target.request_id), TOMBSTONED)
     if target.client_id != envelope.caller.client_id and not envelope.caller.manages:
         raise Rejected("SCOPE_MISSING", scope="MANAGE")
     decision = Decision(unit=target.unit, target_id=target.id)
@@ -62,7 +60,7 @@ def reverse(world: World, envelope: Envelope, command: ReverseTransaction, now: 
     if target.kind is Kind.AUTHORIZE:
         return _void(world, decision, target, now)
     if target.kind is Kind.CREATE:
-        return _unmake(decision, decision.cards[0])
+        return _unmake(decision)
     shortfall = _undo_postings(world, decision, target, now)
     _restore_states(decision, target)
     return _outcome(decision, REVERSED, shortfall)
@@ -76,8 +74,7 @@ def _outcome(decision: Decision, outcome: str, shortfall: int = 0) -> Decision:
 def _reversed_id(world: World, transaction_id: str) -> bool:
     return any(
         follower.kind is Kind.REVERSE
-        and follower.state is TransactionState.APPROVED
-        and follower.result.extras.get("outcome") == REVERSED
+        and follower.result.extras.get("outcome") in (REVERSED, ALREADY_REVERSED)
         for follower in world.followers.get(transaction_id, ())
     )
 
@@ -94,7 +91,8 @@ def _void(world: World, decision: Decision, target: Record, now: int) -> Decisio
     return _outcome(decision, REVERSED)
 
 
-def _unmake(decision: Decision, card: Card) -> Decision:
+def _unmake(decision: Decision) -> Decision:
+    (card,) = decision.cards
     if card.state is not CardState.INACTIVE:
         return _outcome(decision, NOTHING_TO_REVERSE)
     decision.card_changes.append((card, {"state": CardState.VOIDED}))
@@ -108,19 +106,19 @@ def _undo_postings(world: World, decision: Decision, target: Record, now: int) -
     taken: dict[str, int] = {}
     for line in reversed(target.postings):
         left = line.amount - returned.get(line.line, 0)
-        if left == 0 or line.movement is Movement.SHORTFALL:
+        if not left or line.movement is Movement.SHORTFALL:
             continue
         card = world.cards[line.card_id]
         if card.unit == target.unit:
             moved += left
         if line.account_id == line.debit:
-            account = next(a for a in card.accounts if a.id == line.account_id)
+            account = card.account(line.account_id)
             _post(decision, target, line, line.credit, line.debit, left, account)
             continue
         for account in _take_back_order(card, line.account_id):
             free = account.balance - card.held_on(account, now) - taken.get(account.id, 0)
             part = min(left, free)
-            if part > 0:
+            if part:
                 _post(decision, target, line, account.id, line.debit, part, account)
                 taken[account.id] = taken.get(account.id, 0) + part
                 left -= part
@@ -159,9 +157,9 @@ def _restore_states(decision: Decision, target: Record) -> None:
             posting.signed_amount() for posting in decision.postings if posting.card_id == card.id
         )
         changes: dict[str, object] = {}
-        if target.kind is Kind.ISSUE and after == 0:
+        if target.kind is Kind.ISSUE and not after:
             changes = {"state": CardState.VOIDED}
-        elif target.kind is Kind.ACTIVATE and after == 0 and card.state is CardState.ACTIVE:
+        elif target.kind is Kind.ACTIVATE and not after and card.state is CardState.ACTIVE:
             changes = _for_sale_again(before)
         elif card.state is CardState.CLOSED and before.get("closed") == card.id:
             changes = {"state": CardState(int(str(before["state_before"])))}

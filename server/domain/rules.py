@@ -10,7 +10,7 @@ from server.domain import calendar
 from server.domain.commands import Amount, Caller, CardRef, Envelope, Location
 from server.domain.decision import AMOUNT_MAX, Decision
 from server.domain.errors import InvalidField, Refused
-from server.domain.model import Account, Card, CardState, HoldState, Origin, Program
+from server.domain.model import NEVER, Account, Card, CardState, Hold, HoldState, Origin, Program
 from server.domain.world import World
 
 PIN_ATTEMPTS_MAX = 5
@@ -47,7 +47,7 @@ def require_pin(world: World, card: Card, envelope: Envelope, ref: CardRef, now:
     if card.pin_hash is None:
         return
     client_id = envelope.caller.client_id
-    failures, locked_until = card.pin_tries.get(client_id, (0, 0))
+    failures, locked_until = card.pin_tries.get(client_id, (0, now))
     if locked_until > now:
         raise Refused("PIN_LOCKED", retry_time=locked_until)
     pin = envelope.pins.get(ref)
@@ -56,10 +56,12 @@ def require_pin(world: World, card: Card, envelope: Envelope, ref: CardRef, now:
     if world.pin_matches(card.id, pin, card.pin_hash):
         return
     failures += 1
-    locks = failures % PIN_ATTEMPTS_MAX == 0
-    # Doubles with every lock-out in a row, so that patience does not help a guesser.
-    wait = PIN_LOCK_MICROSECONDS << min(failures // PIN_ATTEMPTS_MAX - 1, 10) if locks else 0
-    tries = {**card.pin_tries, client_id: (failures, now + wait if locks else 0)}
+    locks = not failures % PIN_ATTEMPTS_MAX
+    if locks:
+        # Doubles with every lock-out in a row, so that patience does not help a guesser.
+        in_a_row = failures // PIN_ATTEMPTS_MAX
+        locked_until = now + (PIN_LOCK_MICROSECONDS << min(in_a_row - 1, 10))
+    tries = {**card.pin_tries, client_id: (failures, locked_until)}
     effect = Decision(cards=[card], card_changes=[(card, {"pin_tries": tries})])
     raise RefusedWithEffect("PIN_INCORRECT", effect, locks_pin=locks)
 
@@ -113,14 +115,14 @@ def require_room(card: Card, amount: int, now: int) -> None:
         raise Refused("MAX_BALANCE_EXCEEDED", maximum_minor_units=limit)
 
 
-def require_not_held_by_other(card: Card, caller: Caller, now: int) -> None:
+def require_not_held_by_other(card: Card, caller: Caller, now: int) -> Hold | None:
+    """Refuses where another client holds the whole card; returns the hold where the caller does."""
     for hold in card.holds:
-        if (
-            hold.exclusive
-            and hold.client_id != caller.client_id
-            and hold.state_at(now) is HoldState.OPEN
-        ):
-            raise Refused("HELD_BY_OTHER", expire_time=hold.expire_time)
+        if hold.exclusive and hold.state_at(now) is HoldState.OPEN:
+            if hold.client_id != caller.client_id:
+                raise Refused("HELD_BY_OTHER", expire_time=hold.expire_time)
+            return hold
+    return None
 
 
 def require_no_open_holds(card: Card, now: int) -> None:
@@ -128,16 +130,30 @@ def require_no_open_holds(card: Card, now: int) -> None:
         raise Refused("OPEN_HOLDS")
 
 
+def approve(available: int, amount: int, allow_partial: bool) -> int:
+    """How much of an amount there is to take; less than asked only where the caller allows it."""
+    if not available:
+        raise Refused("NO_BALANCE", requested_minor_units=amount)
+    if amount > available and not allow_partial:
+        raise Refused(
+            "INSUFFICIENT_FUNDS", available_minor_units=available, requested_minor_units=amount
+        )
+    return min(amount, available)
+
+
+def require_whole(card: Card, approved: int, now: int) -> None:
+    """Refuses to leave a rest on a card that is spent in full only."""
+    balance = card.balance(now)
+    if balance - approved and not card.partial_redeem_allowed:
+        raise Refused("PARTIAL_REDEEM_NOT_ALLOWED", balance_minor_units=balance)
+
+
 def spend_order(card: Card) -> list[Account]:
     """Soonest-expiring first, then promotional value before paid, then the older one."""
-    accounts = card.accounts
-    if len(accounts) == 1:
-        return accounts
-    never = 2**63
     return sorted(
-        accounts,
+        card.accounts,
         key=lambda account: (
-            never if account.expire_time is None else account.expire_time,
+            NEVER if account.expire_time is None else account.expire_time,
             account.origin is not Origin.PROMO,
             account.id,
         ),
@@ -148,10 +164,8 @@ def allocate(card: Card, amount: int, now: int) -> list[tuple[Account, int]]:
     """Splits an amount that is known to be available over the card's tranches."""
     parts: list[tuple[Account, int]] = []
     for account in spend_order(card):
-        if amount == 0:
-            break
         part = min(amount, card.spendable(account, now))
-        if part > 0:
+        if part:
             parts.append((account, part))
             amount -= part
     assert amount == 0, "allocated more than is available"
@@ -169,8 +183,7 @@ def account_for(
 ) -> Account:
     """The tranche with this origin, expiry and debtor, made when there is none: a plain card has
     one."""
-    pending = [account for owner, account in decision.new_accounts if owner is card]
-    for account in (*card.accounts, *pending):
+    for account in card.accounts:
         if (account.origin, account.expire_time, account.entity) == (origin, expire_time, entity):
             return account
     account = Account(
@@ -192,13 +205,13 @@ def tranche_expire_time(valid_until: str | None, time_zone: str, now: int) -> in
 
 
 def validity(
-    program: Program,
+    program: Program | None,
     location: Location,
     now: int,
     valid_from: str | None,
     valid_until: str | None,
 ) -> dict[str, object]:
-    """The card's validity in its location's zone: as asked, else as the program says."""
+    """The card's validity in its location's zone: as asked, else as the program says, if any."""
     zone = location.time_zone
     first = date.fromisoformat(valid_from) if valid_from else calendar.local_date(now, zone)
     last = date.fromisoformat(valid_until) if valid_until else _program_end(program, first)
@@ -213,7 +226,9 @@ def validity(
     }
 
 
-def _program_end(program: Program, first: date) -> date | None:
+def _program_end(program: Program | None, first: date) -> date | None:
+    if program is None:
+        return None
     if program.valid_until is not None:
         return date.fromisoformat(program.valid_until)
     try:

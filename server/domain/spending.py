@@ -1,8 +1,9 @@
 """Redeeming from one card or several, and refunding what was redeemed."""
 
+from itertools import combinations
+
 from server.domain import rules
 from server.domain.commands import (
-    Caller,
     Envelope,
     RedeemGiftCard,
     RedeemGiftCards,
@@ -16,6 +17,7 @@ from server.domain.decision import (
 )
 from server.domain.errors import Refused, Rejected
 from server.domain.model import (
+    NEVER,
     Card,
     CardState,
     Hold,
@@ -23,9 +25,9 @@ from server.domain.model import (
     Kind,
     Movement,
     SpendOrder,
-    TransactionState,
 )
 from server.domain.record import PostingRow, Record
+from server.domain.transfer import require_two
 from server.domain.world import World
 
 
@@ -37,13 +39,12 @@ def redeem(world: World, envelope: Envelope, command: RedeemGiftCard, now: int) 
     rules.require_active(card)
     rules.require_valid(card, now)
     rules.require_unit(card.unit, command.amount)
-    rules.require_not_held_by_other(card, caller, now)
+    own = rules.require_not_held_by_other(card, caller, now)
     amount = command.amount.minor_units
     decision = Decision(unit=card.unit, requested=amount, cards=[card])
-    own = _own_exclusive_hold(card, caller, now)
     available = card.available(now) + (own.remaining if own else 0)
-    approved = _approve(available, amount, command.allow_partial)
-    _require_whole(card, approved, now)
+    approved = rules.approve(available, amount, command.allow_partial)
+    rules.require_whole(card, approved, now)
     release_expired(decision, card, now)
     rules.forget_wrong_pins(decision, card, envelope.caller)
     if own is not None:
@@ -54,34 +55,6 @@ def redeem(world: World, envelope: Envelope, command: RedeemGiftCard, now: int) 
             decision.move_out(account, clearing(envelope.location.id), part, Movement.REDEEMED)
     decision.approved = approved
     return decision
-
-
-def _approve(available: int, amount: int, allow_partial: bool) -> int:
-    if amount <= available:
-        return amount
-    if available <= 0:
-        raise Refused("NO_BALANCE", requested_minor_units=amount)
-    if not allow_partial:
-        raise Refused(
-            "INSUFFICIENT_FUNDS", available_minor_units=available, requested_minor_units=amount
-        )
-    return available
-
-
-def _require_whole(card: Card, approved: int, now: int) -> None:
-    if not card.partial_redeem_allowed and approved != card.balance(now):
-        raise Refused("PARTIAL_REDEEM_NOT_ALLOWED", balance_minor_units=card.balance(now))
-
-
-def _own_exclusive_hold(card: Card, caller: Caller, now: int) -> Hold | None:
-    for hold in card.holds:
-        if (
-            hold.exclusive
-            and hold.client_id == caller.client_id
-            and hold.state_at(now) is HoldState.OPEN
-        ):
-            return hold
-    return None
 
 
 def _spend_hold(
@@ -112,10 +85,10 @@ def redeem_many(world: World, envelope: Envelope, command: RedeemGiftCards, now:
     """One total over several cards: all or nothing, with the plan explained."""
     caller = envelope.caller
     cards = [world.card(caller, ref) for ref in command.card_refs]
-    if len({card.id for card in cards}) != len(cards):
-        raise Refused("SAME_CARD")
-    for card, ref in zip(cards, command.card_refs, strict=True):
-        rules.require_pin(world, card, envelope, ref, now)
+    for card, other in combinations(cards, 2):
+        require_two(card, other)
+    for ref in command.card_refs:
+        rules.require_pin(world, world.card(caller, ref), envelope, ref, now)
     for card in cards:
         rules.require_active(card)
     for card in cards:
@@ -125,17 +98,18 @@ def redeem_many(world: World, envelope: Envelope, command: RedeemGiftCards, now:
     for card in cards:
         rules.require_not_held_by_other(card, caller, now)
     amount = command.amount.minor_units
-    approved = _approve(sum(card.available(now) for card in cards), amount, command.allow_partial)
+    available = sum(card.available(now) for card in cards)
+    approved = rules.approve(available, amount, command.allow_partial)
     decision = Decision(unit=command.amount.unit, requested=amount, approved=approved)
     plan: list[dict[str, object]] = []
     spent: set[str] = set()
     left = approved
     for card in _in_order(cards, command.order, now):
         part = min(left, card.available(now))
-        if part <= 0:
+        if not part:
             plan.append({"card_id": card.id, "amount": 0, "why": _why_nothing(left)})
             continue
-        _require_whole(card, part, now)
+        rules.require_whole(card, part, now)
         release_expired(decision, card, now)
         for account, share in rules.allocate(card, part, now):
             decision.move_out(account, clearing(envelope.location.id), share, Movement.REDEEMED)
@@ -156,7 +130,7 @@ def _in_order(cards: list[Card], order: SpendOrder, now: int) -> list[Card]:
         # A tranche that has nothing to give does not make its card urgent.
         ends = [a.expire_time for a in card.accounts if card.spendable(a, now)]
         times = [end for end in (card.expire_time, *ends) if end is not None]
-        return (min(times, default=2**63), card.available(now))
+        return (min(times, default=NEVER), card.available(now))
 
     return sorted(cards, key=soonest_expiry)
 
@@ -168,7 +142,7 @@ def _why(card: Card, order: SpendOrder) -> str:
 
 
 def _why_nothing(left: int) -> str:
-    return "the total was covered already" if left == 0 else "nothing available"
+    return "nothing available" if left else "the total was covered already"
 
 
 def refund(world: World, envelope: Envelope, command: RefundGiftCard, now: int) -> Decision:
@@ -177,16 +151,8 @@ def refund(world: World, envelope: Envelope, command: RefundGiftCard, now: int) 
     if target is None:
         raise Rejected("TRANSACTION_NOT_FOUND")
     redeemed = [posting for posting in target.postings if posting.movement is Movement.REDEEMED]
-    if (
-        target.state is not TransactionState.APPROVED
-        or not redeemed
-        or target.kind
-        not in (
-            Kind.REDEEM,
-            Kind.REDEEM_MANY,
-            Kind.CAPTURE,
-        )
-    ):
+    # A refusal took nothing, and what a reversal took back is its own matter.
+    if not redeemed or target.kind is Kind.REVERSE:
         raise Refused("NOT_REFUNDABLE")
     returned = returned_by_line(world, target)
     amount = command.amount.minor_units
@@ -202,10 +168,9 @@ def refund(world: World, envelope: Envelope, command: RefundGiftCard, now: int) 
         rules.require_state(world.cards[posting.card_id], CardState.ACTIVE, CardState.LOCKED)
     rules.require_unit(target.unit, command.amount)
     if left:
-        refundable = amount - left
         raise Refused(
             "REFUND_EXCEEDS_REDEMPTION",
-            refundable_minor_units=refundable,
+            refundable_minor_units=amount - left,
             requested_minor_units=amount,
         )
     decision = Decision(unit=target.unit, requested=amount, approved=amount, target_id=target.id)
@@ -214,23 +179,23 @@ def refund(world: World, envelope: Envelope, command: RefundGiftCard, now: int) 
         if card not in decision.cards:
             decision.cards.append(card)
             release_expired(decision, card, now)
-        account = next(account for account in card.accounts if account.id == posting.account_id)
-        decision.move_in(account, clearing(envelope.location.id), part, Movement.REFUNDED)
-        decision.postings[-1].reverses_transaction = target.id
-        decision.postings[-1].reverses_line = posting.line
+        account = card.account(posting.account_id)
+        back = decision.move_in(account, clearing(envelope.location.id), part, Movement.REFUNDED)
+        back.reverses_transaction, back.reverses_line = target.id, posting.line
     return decision
 
 
 def returned_by_line(world: World, target: Record) -> dict[int, int]:
-    """What later refunds and reversals gave back of each line of a transaction."""
+    """What later refunds and reversals gave back of each line of a transaction.
+
+    A refused request names no target, and all that a follower posts goes back to its target.
+    """
     returned: dict[int, int] = {}
     for follower in world.followers.get(target.id, ()):
-        if follower.state is not TransactionState.APPROVED:
-            continue
         undone = returned_by_line(world, follower)
         for posting in follower.postings:
-            if posting.reverses_transaction == target.id and posting.reverses_line is not None:
-                net = posting.amount - undone.get(posting.line, 0)
-                line = posting.reverses_line
-                returned[line] = returned.get(line, 0) + net
+            line = posting.reverses_line
+            assert line is not None, "a follower gives back"
+            net = posting.amount - undone.get(posting.line, 0)
+            returned[line] = returned.get(line, 0) + net
     return returned

@@ -62,20 +62,21 @@ def transfer(world: World, envelope: Envelope, command: TransferBalance, now: in
     if command.close_source:
         rules.require_no_open_holds(source, now)
     rules.require_room(target, amount, now)
-    if amount > available:
+    rest = available - amount
+    if rest < 0:
         raise Refused(
             "INSUFFICIENT_FUNDS", available_minor_units=available, requested_minor_units=amount
         )
-    if command.close_source and amount < available:
-        raise Refused("BALANCE_NOT_ZERO", balance_minor_units=available - amount)
-    if amount == 0 and not command.close_source:
+    if command.close_source and rest:
+        raise Refused("BALANCE_NOT_ZERO", balance_minor_units=rest)
+    if not amount and not command.close_source:
         raise Refused("NO_BALANCE")
     decision = Decision(unit=source.unit, requested=amount, approved=amount, cards=[source])
     release_expired(decision, source, now)
     rules.forget_wrong_pins(decision, source, envelope.caller)
     move_between(world, decision, source, target, amount, now)
     if command.close_source:
-        moved = {p.debit: p.amount for p in decision.postings if p.card_id == source.id}
+        moved = {posting.debit: posting.amount for posting in decision.postings}
         for account in source.accounts:
             expired = account.balance - moved.get(account.id, 0)
             if expired:

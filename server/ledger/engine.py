@@ -10,7 +10,6 @@ said to be unknown, never to have failed.
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from server.domain.commands import Administer, Envelope, LookupRequest, ReverseTransaction
 from server.domain.errors import DomainError, Rejected
 from server.ledger.batch import Answer, BatchProcessor
+from server.ledger.turns import Turns
 from server.storage.database import (
     Connection,
     Database,
@@ -36,7 +36,6 @@ logger = logging.getLogger("giftcard.ledger")
 
 #: Tries of one command that lost a race to another process before it is called unavailable.
 _TRIES_MAX: Final = 5
-_RETRY_AFTER_MILLISECONDS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +98,10 @@ class Ledger:
         self._database = database
         self._processor = processor
         self._on_fatal = on_fatal
-        self._queue_limit = queue_limit
-        self._queue_reserve = queue_reserve
         self._batch_limit = batch_limit
-        self._urgent: deque[tuple[Envelope, Any]] = deque()
-        self._ordinary: deque[tuple[Envelope, Any]] = deque()
+        self._queue_limits = {"ordinary": queue_limit, "urgent": queue_reserve}
+        self._ordinary: Turns[tuple[Envelope, Any]] = Turns(queue_limit)
+        self._urgent: Turns[tuple[Envelope, Any]] = Turns(queue_reserve)
         self._failed = False
         self._connection: Connection | None = None
         self._asked = 0.0
@@ -135,27 +133,21 @@ class Ledger:
 
     @property
     def queues(self) -> dict[str, tuple[Callable[[], int], int]]:
-        """By name: what says how long a queue is, and how long it may get."""
-        return {
-            "ordinary": (self._ordinary.__len__, self._queue_limit),
-            "urgent": (self._urgent.__len__, self._queue_reserve),
-        }
+        """By name: what says how long a queue is, and how long one merchant may make it."""
+        queues = {"ordinary": self._ordinary, "urgent": self._urgent}
+        return {name: (queues[name].__len__, limit) for name, limit in self._queue_limits.items()}
 
     def submit(self, envelope: Envelope, token: Any) -> None:
-        """Queues a command.  Raises Rejected OVERLOADED when the queue is full.
+        """Queues a command.  Raises Rejected OVERLOADED when its merchant has too many waiting.
 
         Reversals and look-ups resolve what others do not know, so a share is kept for them.
         """
-        if isinstance(envelope.command, (LookupRequest, ReverseTransaction)):
-            queue, limit = self._urgent, self._queue_reserve
-        else:
-            queue, limit = self._ordinary, self._queue_limit
-        if len(queue) >= limit:
-            raise Rejected("OVERLOADED", retry_after_milliseconds=_RETRY_AFTER_MILLISECONDS)
-        queue.append((envelope, token))
+        urgent = isinstance(envelope.command, (LookupRequest, ReverseTransaction))
+        queue = self._urgent if urgent else self._ordinary
+        queue.join(envelope.caller.merchant_id, (envelope, token))
 
     def take(self) -> Batch | None:
-        """The next batch, urgent commands first; None when nothing waits.
+        """The next batch, urgent commands first, merchants in turn; None when nothing waits.
 
         A quarter is left to the others, so that a flood of look-ups does not stop the tills.
         """
@@ -166,7 +158,7 @@ class Ledger:
             (self._ordinary, self._batch_limit),
         ):
             while queue and len(taken) < limit:
-                taken.append(queue.popleft())
+                taken.append(queue.next())
         if not taken:
             return None
         return Batch([envelope for envelope, _ in taken], [token for _, token in taken])

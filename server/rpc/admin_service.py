@@ -223,7 +223,8 @@ class AdminService:
 
         async def plan() -> Effect:
             existing = await self._bridge.read(
-                lambda connection: setup_queries.merchant(connection, merchant_id)
+                lambda connection: setup_queries.merchant(connection, merchant_id),
+                call.caller.merchant_id,
             )
             now = self._clock()
             merchant = Merchant(merchant_id, create_time=now, update_time=now, **terms)
@@ -236,7 +237,8 @@ class AdminService:
         (merchant_id,) = setup.nested_name(request.name, setup.MERCHANT, "name")
         _reach_merchant(call, merchant_id)
         found = await self._bridge.read(
-            lambda connection: setup_queries.merchant(connection, merchant_id)
+            lambda connection: setup_queries.merchant(connection, merchant_id),
+            call.caller.merchant_id,
         )
         if found is None:
             raise _no_merchant(merchant_id)
@@ -248,7 +250,8 @@ class AdminService:
         size = fields.page_size(request.page_size)
         after = self._pages.read(request, call)
         found = await self._bridge.read(
-            lambda connection: setup_queries.merchants_page(connection, after, size + 1)
+            lambda connection: setup_queries.merchants_page(connection, after, size + 1),
+            call.caller.merchant_id,
         )
         return v1.ListMerchantsResponse(
             merchants=[_merchant_message(merchant) for merchant in found[:size]],
@@ -273,7 +276,7 @@ class AdminService:
             return owner, setup_queries.client(connection, owner, client_id)
 
         async def plan() -> Effect:
-            owner, existing = await self._bridge.read(read)
+            owner, existing = await self._bridge.read(read, call.caller.merchant_id)
             now = self._clock()
             client = Client(client_id, merchant_id, create_time=now, update_time=now, **terms)
             return access.create_client(owner, client, existing, call.principal.scopes)
@@ -296,7 +299,7 @@ class AdminService:
             return found
 
         async def plan() -> Effect:
-            found = await self._bridge.read(read)
+            found = await self._bridge.read(read, call.caller.merchant_id)
             _require_own_store(call, found.client.location_code)
             _require_own_store(call, terms.get("location_code", found.client.location_code))
             held = call.principal.scopes
@@ -308,7 +311,7 @@ class AdminService:
         merchant_id, client_id = setup.nested_name(request.name, setup.CLIENT, "name")
         _reach_client(call, merchant_id, client_id)
         found = await self._bridge.read(
-            lambda connection: _holder(connection, merchant_id, client_id)
+            lambda connection: _holder(connection, merchant_id, client_id), call.caller.merchant_id
         )
         return _client_message(found.client)
 
@@ -324,7 +327,7 @@ class AdminService:
             owner = _existing_owner(connection, merchant_id)
             return setup_queries.clients_page(connection, owner, after, size + 1)
 
-        found = await self._bridge.read(read)
+        found = await self._bridge.read(read, call.caller.merchant_id)
         return v1.ListApiClientsResponse(
             api_clients=[_client_message(client) for client in found[:size]],
             next_page_token=self._pages.next(request, call, [c.id for c in found], size),
@@ -350,7 +353,7 @@ class AdminService:
 
         async def plan() -> Effect:
             nonlocal secret
-            found, taken = await self._bridge.read(read)
+            found, taken = await self._bridge.read(read, call.caller.merchant_id)
             _require_own_store(call, found.client.location_code)
             now = self._clock()
             credential = Credential(
@@ -384,7 +387,9 @@ class AdminService:
 
         async def plan() -> Effect:
             nonlocal secret
-            found, old = await self._bridge.read(lambda connection: _credential(connection, ids))
+            found, old = await self._bridge.read(
+                lambda connection: _credential(connection, ids), call.caller.merchant_id
+            )
             _require_own_store(call, found.client.location_code)
             given = _password(password, old.kind, "password")
             now = self._clock()
@@ -416,7 +421,7 @@ class AdminService:
 
         async def plan() -> Effect:
             found, credential = await self._bridge.read(
-                lambda connection: _credential(connection, ids)
+                lambda connection: _credential(connection, ids), call.caller.merchant_id
             )
             _require_own_store(call, found.client.location_code)
             return access.revoke_credential(
@@ -435,7 +440,7 @@ class AdminService:
         _reach_client(call, merchant_id, client_id)
 
         holder = await self._bridge.read(
-            lambda connection: _holder(connection, merchant_id, client_id)
+            lambda connection: _holder(connection, merchant_id, client_id), call.caller.merchant_id
         )
         found = [each for each in holder.credentials if after is None or each.id < after]
         now = self._clock()

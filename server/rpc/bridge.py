@@ -13,16 +13,18 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from opentelemetry.trace import Span
 
 from server.domain.commands import Envelope
-from server.domain.errors import DomainError, Rejected
+from server.domain.errors import DomainError
 from server.domain.model import Card
 from server.ledger.batch import Answer
 from server.ledger.engine import OUTCOME_UNKNOWN, Batch, Failure, Ledger, Outcome
 from server.ledger.reader import CardQuery, Query, Reader
+from server.ledger.turns import Turns
 from server.telemetry.metrics import Metrics
 from server.telemetry.tracing import BatchSpans
 
@@ -30,23 +32,29 @@ Value = TypeVar("Value")
 
 logger = logging.getLogger("giftcard.bridge")
 
-_READS_WAITING_MAX = 4000
+#: Of one merchant; see `Turns`.
+_READS_WAITING_MAX = 2000
+#: More are not read any faster together, and keep the next merchant waiting.
+_LOOKUPS_TOGETHER_MAX = 512
 
-#: How long a batch rests after the one before, in units of what that one took.  Under load most
-#: of a batch's cost is the same for two commands and for fifty, and the loop has other work to do
-#: meanwhile.  After a quiet moment the rest is over; a batch of one needs none: whoever was alone
-#: just now has nobody to wait for.
-_REST = 8.0
+#: How long a batch rests after the one before, for each command that was in that one.  Under load
+#: most of a batch's cost is the same for two commands and for fifty, and the loop has other work to
+#: do meanwhile; where little arrives, nobody has to wait for more.  A batch of one needs no rest:
+#: whoever was alone just now has nobody to wait for.
+_WRITING_REST_SECONDS = 0.0003
+_LOOK_UP_REST_SECONDS = 0.001
 _REST_SECONDS_MAX = 0.007
 
 
 class _Pace:
-    """Says when the next batch may start."""
+    """Says when the next batch may start: `rest_seconds` after the last for each that was in it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, start: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, start: Callable[[], None], rest_seconds: float
+    ) -> None:
         self._loop = loop
         self._start = start
-        self._began = 0.0
+        self._rest_seconds = rest_seconds
         self._ready = 0.0
         self.busy = False
 
@@ -54,16 +62,11 @@ class _Pace:
         """Starts now, or when the rest is over; does nothing while a batch is under way."""
         if not self.busy:
             self.busy = True
-            self._loop.call_at(self._ready, self._go)
-
-    def _go(self) -> None:
-        self._began = self._loop.time()
-        self._start()
+            self._loop.call_at(self._ready, self._start)
 
     def done(self, size: int, *, more: bool) -> None:
-        now = self._loop.time()
-        rest = min(_REST * (now - self._began), _REST_SECONDS_MAX) if size > 1 else 0.0
-        self._ready = now + rest
+        rest = min(self._rest_seconds * size, _REST_SECONDS_MAX) if size > 1 else 0.0
+        self._ready = self._loop.time() + rest
         self.busy = False
         if more:
             self.wake()
@@ -104,9 +107,11 @@ class Bridge:
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
         self._cards_thread = ThreadPoolExecutor(1, "card-reader")
         self._reads_thread = ThreadPoolExecutor(1, "reader")
-        self._writing = _Pace(self._loop, self._start_batch)
-        self._looking_up = _Pace(self._loop, self._start_lookups)
-        self._lookups: list[tuple[CardQuery, asyncio.Future[Any]]] = []
+        self._writing = _Pace(self._loop, self._start_batch, _WRITING_REST_SECONDS)
+        self._looking_up = _Pace(self._loop, self._start_lookups, _LOOK_UP_REST_SECONDS)
+        self._lookups: Turns[tuple[CardQuery, asyncio.Future[Any]]] = Turns(_READS_WAITING_MAX)
+        self._queries: Turns[tuple[Query, asyncio.Future[Any]]] = Turns(_READS_WAITING_MAX)
+        self._reading = False
         self._waiting: dict[asyncio.Future[Any], float] = {}
         self._batch_began = 0.0
         for name, (length, limit) in ledger.queues.items():
@@ -122,7 +127,9 @@ class Bridge:
         threads = (self._writer_thread, self._cards_thread, self._reads_thread)
         try:
             async with asyncio.timeout(timeout_seconds):
-                while self._waiting or self._writing.busy or self._looking_up.busy:  # noqa: ASYNC110 - once a process, nothing is urgent then
+                while (  # noqa: ASYNC110 - once a process, nothing is urgent then
+                    self._waiting or self._writing.busy or self._looking_up.busy or self._reading
+                ):
                     await asyncio.sleep(0.01)
                 # A thread that comes to this has nothing else left to do.
                 for thread in threads:
@@ -205,16 +212,15 @@ class Bridge:
 
     async def card(self, query: CardQuery) -> Card:
         """One card; look-ups that wait together are read together."""
-        if len(self._lookups) >= _READS_WAITING_MAX:
-            raise Rejected("OVERLOADED", retry_after_milliseconds=100)
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._lookups.append((query, future))
+        self._lookups.join(query.caller.merchant_id, (query, future))
         self._looking_up.wake()
         found: Card = _value(await future)
         return found
 
     def _start_lookups(self) -> None:
-        lookups, self._lookups = self._lookups, []
+        count = min(len(self._lookups), _LOOKUPS_TOGETHER_MAX)
+        lookups = [self._lookups.next() for _ in range(count)]
         queries = [query for query, _ in lookups]
         if self._on_loop:
             self._end_lookups(lookups, self._cards.cards(queries))
@@ -228,15 +234,34 @@ class Bridge:
         for (_, future), answer in zip(lookups, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
-        self._looking_up.done(len(lookups), more=bool(self._lookups))
+        self._looking_up.done(len(lookups), more=len(self._lookups) > 0)
 
-    async def read(self, query: Callable[..., Value]) -> Value:
-        """Runs a function on a snapshot, beside the loop."""
-        asked: Query = query
-        found: Value = _value(
-            await self._loop.run_in_executor(self._reads_thread, self._reads.ask, asked)
-        )
+    async def read(self, query: Callable[..., Value], merchant_id: str = "") -> Value:
+        """Runs a function on a snapshot, beside the loop, when it is the merchant's turn.
+
+        What is read before the merchant is known has turns of its own.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queries.join(merchant_id, (query, future))
+        if not self._reading:
+            self._start_read()
+        found: Value = _value(await future)
         return found
+
+    def _start_read(self) -> None:
+        """Passes over callers who have gone away."""
+        self._reading = False
+        while self._queries and not self._reading:
+            query, future = self._queries.next()
+            if not future.done():
+                self._reading = True
+                done = self._loop.run_in_executor(self._reads_thread, self._reads.ask, query)
+                done.add_done_callback(partial(self._end_read, future))
+
+    def _end_read(self, future: "asyncio.Future[Any]", answer: "asyncio.Future[Any]") -> None:
+        if not future.done():
+            future.set_result(answer.result())
+        self._start_read()
 
     def give_up_on(self, older_than_seconds: float) -> int:
         """Answers "unknown" to whoever has waited too long, and stops waiting for the database.

@@ -31,7 +31,8 @@ async def find_customer(bridge: Bridge, caller: c.Caller, name: str) -> Card:
     found = await bridge.read(
         lambda connection: queries.customer(
             connection, caller.merchant_id, caller.book, caller.cell, name
-        )
+        ),
+        caller.merchant_id,
     )
     if found is None:
         raise Rejected("CUSTOMER_NOT_FOUND", customer=f"customers/{name}")
@@ -144,7 +145,8 @@ class CardReads:
                 last_four=last_four,
                 after_id=after,
                 limit=size + 1,
-            )
+            ),
+            caller.merchant_id,
         )
         now = self._clock()
         return v1.ListGiftCardsResponse(
@@ -158,7 +160,8 @@ class CardReads:
         found = await self._bridge.read(
             lambda connection: queries.hold(
                 connection, caller.merchant_id, caller.book, caller.cell, hold_id
-            )
+            ),
+            caller.merchant_id,
         )
         if found is None:
             raise Rejected("HOLD_NOT_FOUND")
@@ -181,7 +184,8 @@ class CardReads:
                 state=state,
                 after_id=after,
                 limit=size + 1,
-            )
+            ),
+            caller.merchant_id,
         )
         merchant_id = caller.merchant_id
         return v1.ListHoldsResponse(
@@ -216,7 +220,8 @@ class CardReads:
         found = await self._bridge.read(
             lambda connection: queries.described(
                 connection, [queries.transaction(connection, *place, transaction_id)]
-            )
+            ),
+            caller.merchant_id,
         )
         if not found:
             raise Rejected("TRANSACTION_NOT_FOUND")
@@ -265,7 +270,8 @@ class CardReads:
                     after=after,
                     limit=size + 1,
                 ),
-            )
+            ),
+            caller.merchant_id,
         )
         ids = [item.record.id for item in found]
         return v1.ListTransactionsResponse(

@@ -69,7 +69,9 @@ class Certificates:
         card, _ = await self._reads.find(request, call, pin_for_name=False)
         if card.state in _REASONS:
             raise Rejected(_REASONS[card.state])
-        facts = await self._bridge.read(lambda connection: certificate_facts(connection, card))
+        facts = await self._bridge.read(
+            lambda connection: certificate_facts(connection, card), call.caller.merchant_id
+        )
         if facts.sealed is None:
             raise Rejected("CODE_NOT_STORED")
         view = view_card(card, max(self._clock(), card.update_time))

@@ -170,7 +170,8 @@ class CustomerService:
                 caller.cell,
                 after=after,
                 limit=size + 1,
-            )
+            ),
+            caller.merchant_id,
         )
         now = self._clock()
         names = [wallet.customer for wallet in found]

@@ -181,7 +181,8 @@ class GiftCardService:
     async def _stored_code(self, call: Call, record: Record) -> str:
         card_id = record.result.cards[0].id
         sealed = await self._bridge.read(
-            lambda connection: stored.sealed_code(connection, card_id, call.caller.cell)
+            lambda connection: stored.sealed_code(connection, card_id, call.caller.cell),
+            call.caller.merchant_id,
         )
         assert sealed is not None, "a card that was made has a code"
         return open_code(self._keys, sealed)

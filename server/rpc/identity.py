@@ -32,7 +32,9 @@ class _Shortly(Generic[Key, Value]):
     """Remembers answers for `seconds`; at most `limit` of them.
 
     `misses` remembers "there is none" too: whoever guesses credentials shall not reach the
-    database with each guess, but who has just created a location shall find it at once.
+    database with each guess, but who has just created a location shall find it at once.  Where it
+    does, one look-up is for all who ask meanwhile: a thousand calls that come together would
+    otherwise keep those of every other merchant from being recognised.
     """
 
     def __init__(self, seconds: float, *, misses: bool, limit: int = 10_000) -> None:
@@ -40,12 +42,23 @@ class _Shortly(Generic[Key, Value]):
         self._misses = misses
         self._limit = limit
         self._entries: dict[Key, tuple[float, Value]] = {}
+        self._loading: dict[Key, asyncio.Future[Value]] = {}
 
     async def get(self, key: Key, load: Callable[[], Awaitable[Value]]) -> Value:
         entry = self._entries.get(key)
-        now = time.monotonic()
-        if entry is not None and now < entry[0]:
+        if entry is not None and time.monotonic() < entry[0]:
             return entry[1]
+        if not self._misses:
+            return await self._load(key, load)
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.ensure_future(self._load(key, load))
+            loading.add_done_callback(lambda _: self._loading.pop(key))
+        # Whoever asked first may go away; the others still want to know.
+        return await asyncio.shield(loading)
+
+    async def _load(self, key: Key, load: Callable[[], Awaitable[Value]]) -> Value:
+        now = time.monotonic()
         value = await load()
         if value is None and not self._misses:
             return value
@@ -136,7 +149,9 @@ class Directory:
     async def location(self, merchant_id: str, code: str) -> Location:
         found = await self._locations.get(
             (merchant_id, code),
-            lambda: self._bridge.read(lambda c: directory.location_by_code(c, merchant_id, code)),
+            lambda: self._bridge.read(
+                lambda c: directory.location_by_code(c, merchant_id, code), merchant_id
+            ),
         )
         if found is None:
             raise Rejected("LOCATION_NOT_FOUND", location=f"locations/{code}")
@@ -145,7 +160,9 @@ class Directory:
     async def program(self, merchant_id: str, code: str) -> Program:
         found = await self._programs.get(
             (merchant_id, code),
-            lambda: self._bridge.read(lambda c: directory.program_by_code(c, merchant_id, code)),
+            lambda: self._bridge.read(
+                lambda c: directory.program_by_code(c, merchant_id, code), merchant_id
+            ),
         )
         if found is None:
             raise Rejected("PROGRAM_NOT_FOUND", program=f"programs/{code}")

@@ -121,7 +121,8 @@ class LocationService:
         after = self._pages.read(request, call)
         owner = setup.owner(call)
         sites = await self._bridge.read(
-            lambda connection: setup_queries.locations_page(connection, owner, after, size + 1)
+            lambda connection: setup_queries.locations_page(connection, owner, after, size + 1),
+            call.caller.merchant_id,
         )
         return v1.ListLocationsResponse(
             locations=[_message(site) for site in sites[:size]],
@@ -131,7 +132,8 @@ class LocationService:
     async def _find(self, call: Call, code: str) -> Site | None:
         owner = setup.owner(call)
         return await self._bridge.read(
-            lambda connection: setup_queries.location(connection, owner, code)
+            lambda connection: setup_queries.location(connection, owner, code),
+            call.caller.merchant_id,
         )
 
     async def _existing(self, call: Call, code: str) -> Site:

@@ -299,7 +299,8 @@ class ProgramService:
         programs = await self._bridge.read(
             lambda connection: setup_queries.programs_page(
                 connection, owner, after, size + 1, retired=retired
-            )
+            ),
+            call.caller.merchant_id,
         )
         codes = [program.code for program in programs]
         return v1.ListProgramsResponse(
@@ -310,7 +311,8 @@ class ProgramService:
     async def _find(self, call: Call, code: str) -> Program | None:
         owner = setup.owner(call)
         return await self._bridge.read(
-            lambda connection: setup_queries.program(connection, owner, code)
+            lambda connection: setup_queries.program(connection, owner, code),
+            call.caller.merchant_id,
         )
 
     async def _existing(self, call: Call, code: str) -> Program:

@@ -112,7 +112,8 @@ class Reservations:
         record = approved(answer)
         if answer.replayed:
             sealed = await self._bridge.read(
-                lambda connection: stored.reserved_codes(connection, record.id, record.cell)
+                lambda connection: stored.reserved_codes(connection, record.id, record.cell),
+                call.caller.merchant_id,
             )
             made = [open_code(self._keys, each) for each in sealed]
         return v1.ReserveCodesResponse(

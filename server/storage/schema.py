@@ -190,7 +190,7 @@ card = _table(
     _required("return_allowed", SMALL),
     _required("partial_redeem_allowed", SMALL),
     Column("pin_hash", TEXT),
-    # Wrong PINs by API client: {"till": [failures, locked until in microseconds, or 0]}.
+    # Wrong PINs by API client: {"till": [failures, locked until in microseconds]}.
     _required("pin_tries", TEXT),
     _text("batch"),
     _text("customer"),

@@ -14,7 +14,7 @@ from tests.bench.figures import GOALS
 from tests.bench.load import ROOT, BenchError, Generator, find_generator
 from tests.bench.machine import facts
 from tests.bench.plots import plot
-from tests.bench.profile import profile
+from tests.bench.profile import SUBJECTS, profile
 from tests.bench.stage import Stage
 from tests.postgres import PostgresUnavailableError
 from tests.postgres_programs import find_programs
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cards", type=int, default=MANY_CARDS, metavar="COUNT",
         help=f"growth: redemptions over so many cards ({MANY_CARDS:,}); the first time they are"
-        " seeded, some 4,000 a second, and stay in --kept",
+        " seeded, some 20,000 a second, and stay in --kept",
     )  # fmt: skip
     parser.add_argument(
         "--few-cards", type=int, default=CARDS, metavar="COUNT",
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=_VAR / "bench.json")
     commands = parser.add_subparsers(dest="command")
     command = commands.add_parser("profile", help="where the time of one method goes")
-    command.add_argument("kind", choices=("redeem", "lookup"))
+    command.add_argument("subject", choices=SUBJECTS)
     command.add_argument("--seconds", type=float, default=_PROFILE_SECONDS, dest="profile_seconds")
     return parser
 
@@ -110,14 +110,16 @@ def _bench(arguments: argparse.Namespace, say: _Progress) -> None:
     if options.curves:
         for path in plot(content, arguments.output.parent):
             say(f"Plotted {path.name}")
-        for kind in ("redeem", "lookup"):
-            _profile(kind, _PROFILE_SECONDS, generator, arguments.output.parent, say)
+        for subject in SUBJECTS:
+            _profile(subject, _PROFILE_SECONDS, generator, arguments.output.parent, say)
 
 
-def _profile(kind: str, seconds: float, generator: Generator, folder: Path, say: _Progress) -> None:
+def _profile(
+    subject: str, seconds: float, generator: Generator, folder: Path, say: _Progress
+) -> None:
     """Where the time goes, beside the numbers."""
-    path = folder / f"profile-{kind}.txt"
-    print(f"\n{profile(kind, seconds, generator, path, say)}\n")
+    path = folder / f"profile-{subject}.txt"
+    print(f"\n{profile(subject, seconds, generator, path, say)}\n")
     say(f"Written to {path.name}")
 
 
@@ -132,7 +134,7 @@ def main(given: list[str]) -> int:
     try:
         if arguments.command == "profile":
             generator = find_generator(arguments.generator, say)
-            _profile(arguments.kind, arguments.profile_seconds, generator, _VAR, say)
+            _profile(arguments.subject, arguments.profile_seconds, generator, _VAR, say)
         else:
             _bench(arguments, say)
     except (BenchError, PostgresUnavailableError, RuntimeError) as error:

@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.bench.figures import Curve, Figure, Point, Run, percentile, rates, ratio
 from tests.bench.load import Generator, Load, Sample, measure
-from tests.bench.machine import memory_bytes
+from tests.bench.machine import disk_read_bytes, memory_bytes
 from tests.bench.pgbench import PgBench
 from tests.bench.stage import Stage, Target
 from tests.grpc_server import TOKEN
@@ -91,24 +91,34 @@ class Bench:
 
     def _growth(self) -> None:
         """Two servers that have just started, so that they differ by their cards alone."""
-        few = self.stage.sqlite("sqlite-few", self.options.cards)
-        many = self.stage.kept_sqlite(self.options.kept, self.options.many_cards)
+        options = self.options
+        targets = {
+            "few": self.stage.sqlite("sqlite-few", options.cards),
+            "many": self.stage.kept_sqlite(options.kept, options.many_cards),
+        }
+        before = {name: disk_read_bytes(found.process_id) for name, found in targets.items()}
         self._alternate([
-            ("redeem_few_cards", self._load(few, "redeem")),
-            ("redeem_many_cards", self._load(many, "redeem")),
+            (f"redeem_{name}_cards", self._load(target, "redeem"))
+            for name, target in targets.items()
         ])  # fmt: skip
         self._ratio("growth", "redeem_many_cards", "redeem_few_cards")
-        self._tell("few", few)
-        self._tell("many", many)
+        for name, target in targets.items():
+            self._tell(name, target, disk_read_bytes(target.process_id) - before[name])
         self._per_million()
 
-    def _tell(self, name: str, target: Target) -> None:
+    def _tell(self, name: str, target: Target, read_bytes: int) -> None:
         """After the load, so that caches are as full as they get."""
+        options = self.options
+        redemptions = sum(rates(self.runs, f"redeem_{name}_cards")) * (
+            options.seconds + options.warm_up_seconds
+        )
         self.facts |= {
             f"cards_{name}": target.cards,
             f"start_up_seconds_{name}_cards": round(target.start_seconds, 3),
             f"server_memory_bytes_{name}_cards": memory_bytes(target.process_id),
             f"file_bytes_{name}_cards": target.file_bytes,
+            # What was not in memory: with more cards than fit, the disk sets the pace.
+            f"disk_read_bytes_a_redemption_{name}_cards": round(read_bytes / redemptions),
         }
 
     def _per_million(self) -> None:

@@ -49,6 +49,12 @@ def memory_bytes(process_id: int) -> int:
     )
 
 
+def disk_read_bytes(process_id: int) -> int:
+    """What a process has read that the system had to fetch from the disk; 0 but on Linux."""
+    process = psutil.Process(process_id)
+    return process.io_counters().read_bytes if hasattr(process, "io_counters") else 0
+
+
 def facts(directory: Path) -> dict[str, Any]:
     """Hardware, versions and the disk under `directory`."""
     median, slow = _sync_microseconds(directory)

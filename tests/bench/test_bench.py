@@ -52,6 +52,7 @@ def test_growth_tells_what_cards_cost(tmp_path: Path, monkeypatch: pytest.Monkey
     assert facts["file_bytes_many_cards"] > facts["file_bytes_few_cards"]
     assert facts["file_bytes_per_million_cards"] > 0
     assert facts["start_up_seconds_many_cards"] > 0
+    assert facts["disk_read_bytes_a_redemption_many_cards"] >= 0
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["cards-200"]
 
 

@@ -17,6 +17,7 @@ from tests.certificates import Authority
 from tests.cli.giftcard import Service, invoke, run, serving
 from tests.ports import free_port
 from tests.processes import is_alive
+from tests.prove.proof import Proof
 
 DEMO = {"GIFTCARD_DEMO": "1"}
 TOKEN = "demo-service-token"
@@ -150,7 +151,7 @@ def test_a_shim_that_could_not_reach_its_service_is_refused(tmp_path: Path) -> N
         assert sentence in refused.stderr
 
 
-def test_calls_in_flight_are_answered_before_it_ends(tmp_path: Path) -> None:
+def test_calls_in_flight_are_answered_before_it_ends(proof: Proof, tmp_path: Path) -> None:
     """Nobody who was being served when the signal came gets an error."""
     with serving(tmp_path, DEMO) as service:
         outcomes = asyncio.run(_redeem_until_stopped(service, "DYN0000001"))
@@ -160,6 +161,9 @@ def test_calls_in_flight_are_answered_before_it_ends(tmp_path: Path) -> None:
     with serving(tmp_path, DEMO) as service:
         left = _balance(tmp_path, service.address, "DYN0000001")
     spent = 5000 - int(left.split()[1].replace(".", ""))
+    proof.report(
+        "Stop of giftcard serve", answered=outcomes.answered, failed_in_flight=len(outcomes.failed)
+    )
     assert spent >= outcomes.answered
 
 

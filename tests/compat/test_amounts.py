@@ -60,11 +60,12 @@ def test_not_read(text: str, currency: str) -> None:
         (5, "USD", "0.05", "0.05", "0.05"),
         (0, "USD", "0.00", "0", "0.0"),
         (-5, "USD", "-0.05", "-0.05", "-0.05"),
+        (-1, "USD", "-0.01", "-0.01", "-0.01"),
         (500, "JPY", "500", "500", "500.0"),
         (1234, "KWD", "1.234", "1.234", "1.234"),
     ],
 )
 def test_written(units: int, currency: str, fixed: str, shortest: str, one_decimal: str) -> None:
     assert decimal_text(units, currency) == fixed
-    assert shortest_text(units, currency) == shortest
+    assert shortest_text(units, currency, decimals_min=0) == shortest
     assert shortest_text(units, currency, decimals_min=1) == one_decimal

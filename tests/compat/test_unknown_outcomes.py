@@ -16,6 +16,7 @@ from tests.compat.stage import Said, ShimServer
 from tests.compat.test_cut_answers import ask, balance
 from tests.fault_proxy import FaultProxy
 from tests.grpc_server import GrpcServer
+from tests.prove.proof import Proof
 
 _WAIT_SECONDS: Final = 60.0
 _numbers = itertools.count(1)
@@ -101,7 +102,7 @@ def eventually(shim: ShimServer, card: str, expected: float) -> None:
 
 
 def test_what_was_answered_504_is_undone(
-    make_shim: Callable[[int], ShimServer], proxy: FaultProxy, shim: ShimServer
+    proof: Proof, make_shim: Callable[[int], ShimServer], proxy: FaultProxy, shim: ShimServer
 ) -> None:
     cut = make_shim(1)
     card = lost_redemption(cut, proxy, shim)
@@ -111,6 +112,7 @@ def test_what_was_answered_504_is_undone(
     said = redeem_until_answered(cut, card)
     assert (said.status, said.json["responseCode"]) == (409, "REVERSED_BEFORE_ARRIVAL")
     assert balance(shim.address, card) == 25
+    proof.report("Redemption answered 504, retail7", told_unknown=1, undone=1)
 
 
 def test_the_tills_retry_wins(

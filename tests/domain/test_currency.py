@@ -62,6 +62,7 @@ def test_unit_without_exponent(currency_code: str) -> None:
     [
         (2500, "USD", "25.00"),
         (-5, "USD", "-0.05"),
+        (-1, "USD", "-0.01"),
         (0, "USD", "0.00"),
         (5, "USD", "0.05"),
         (99, "USD", "0.99"),

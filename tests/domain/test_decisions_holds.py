@@ -2,6 +2,7 @@
 
 import pytest
 
+from server.domain.model import HoldState
 from tests.operations import (
     Authorize,
     Capture,
@@ -12,7 +13,7 @@ from tests.operations import (
     Reverse,
     Void,
 )
-from tests.stories import At, Wait, card, no, ok, play
+from tests.stories import At, Line, Wait, card, no, ok, play
 
 
 def test_a_hold_keeps_value_back_and_ends_once() -> None:
@@ -21,7 +22,8 @@ def test_a_hold_keeps_value_back_and_ends_once() -> None:
         (Authorize("A", 60).named("h"), ok(A=card(100, held=60), approved=60, hold_state="OPEN")),
         (Redeem("A", 41), no("INSUFFICIENT_FUNDS")),
         (Redeem("A", 40), ok(A=card(60, held=60))),
-        (Capture("h", 61), no("CAPTURE_EXCEEDS_HOLD")),
+        (Capture("h", 61), no(
+            "CAPTURE_EXCEEDS_HOLD", remaining_minor_units=60, requested_minor_units=61)),
         (Capture("h", 10), ok(A=card(50, held=50), approved=10, hold_state="OPEN")),
         (Capture("h", 51), no("CAPTURE_EXCEEDS_HOLD")),
         (Capture("h", 20), ok(A=card(30, held=30), hold_state="OPEN")),
@@ -30,7 +32,7 @@ def test_a_hold_keeps_value_back_and_ends_once() -> None:
         (Void("h"), no("HOLD_CAPTURED", A=card(25, held=0))),
         (Capture("other"), no("HOLD_NOT_FOUND")),
         (Void("other"), no("HOLD_NOT_FOUND")),
-    )
+    )  # fmt: skip
 
 
 def test_a_capture_of_all_ends_the_hold() -> None:
@@ -55,6 +57,31 @@ def test_a_void_returns_what_remains() -> None:
         (Capture("h"), no("HOLD_VOIDED")),
         (Redeem("A", 80), ok(A=0)),
     )
+
+
+@pytest.mark.parametrize(
+    ("lines", "state", "captured"),
+    [
+        ((Wait(1),), HoldState.OPEN, 20),
+        (((Void("h"), ok()),), HoldState.VOIDED, 20),
+        (((Reverse("h"), ok()),), HoldState.VOIDED, 20),
+        (((Capture("h", 5, final=True), ok()),), HoldState.CAPTURED, 25),
+        (((Capture("h"), ok()),), HoldState.CAPTURED, 60),
+        ((Wait(61), (Redeem("A", 1), ok())), HoldState.EXPIRED, 20),
+    ],
+)
+def test_a_hold_tells_what_was_captured_and_when_it_ended(
+    lines: tuple[Line, ...], state: HoldState, captured: int
+) -> None:
+    ledger = play(
+        (Issue("A", 100), ok()),
+        (Authorize("A", 60, seconds=60).named("h"), ok()),
+        (Capture("h", 20), ok()),
+        *lines,
+    )
+    (hold,) = ledger.world.holds.values()
+    assert (hold.state, hold.captured) == (state, captured)
+    assert (hold.end_time is None) == (state is HoldState.OPEN)
 
 
 @pytest.mark.parametrize(("microseconds", "open_"), [(0, True), (1, False)])
@@ -137,6 +164,27 @@ def test_its_holder_spends_an_exclusive_hold(
     )
 
 
+@pytest.mark.parametrize(("holder", "other"), [("till", "web"), ("web", "till")])
+def test_whose_hold_it_is_does_not_depend_on_names(holder: str, other: str) -> None:
+    play(
+        (Issue("A", 100), ok()),
+        (Authorize("A", 30, exclusive=True).by(holder).named("h"), ok()),
+        (Redeem("A", 1).by(other), no("HELD_BY_OTHER", A=card(100, held=30))),
+        (Redeem("A", 1).by(holder), ok(A=card(99, held=0))),
+        # Once it is over, it is nobody's any more.
+        (Redeem("A", 99).by(other), ok(A=0)),
+    )
+
+
+def test_an_exclusive_hold_of_one_tranche_and_what_is_free_of_another() -> None:
+    play(
+        (Issue("A", 10), ok()),
+        (Load("A", 10, origin="PROMO", tranche_until="2026-03-31"), ok(A=20)),
+        (Authorize("A", 5, exclusive=True).named("h"), ok(A=card(20, held=5))),
+        (Redeem("A", 12), ok(A=card(8, held=0, tranches=(("PAID", 8),)), hold_state="CAPTURED")),
+    )
+
+
 def test_an_exclusive_hold_needs_a_card_that_nobody_holds() -> None:
     play(
         (Issue("A", 100), ok()),
@@ -161,9 +209,10 @@ def test_holding_the_whole_balance_or_what_there_is() -> None:
         (Authorize("A", None), no("NO_BALANCE")),
         (Authorize("A", 1, partial=True), no("NO_BALANCE")),
         (Void("h"), ok(A=card(100, held=70))),
-        (Authorize("A", 31), no("INSUFFICIENT_FUNDS")),
+        (Authorize("A", 31), no(
+            "INSUFFICIENT_FUNDS", available_minor_units=30, requested_minor_units=31)),
         (Authorize("A", 31, partial=True), ok(A=card(100, held=100), approved=30)),
-    )
+    )  # fmt: skip
 
 
 def test_programs_without_holds() -> None:

@@ -86,9 +86,10 @@ def test_moving_value_keeps_origin_and_expiry() -> None:
             approved=12,
             A=card(8, tranches=(("PAID", 8),)),
             B=card(17, tranches=(("PAID", 7), ("PROMO", 10))))),
-        (Transfer("A", "B", 9), no("INSUFFICIENT_FUNDS", A=8, B=17)),
+        (Transfer("A", "B", 9), no(
+            "INSUFFICIENT_FUNDS", A=8, B=17, available_minor_units=8, requested_minor_units=9)),
         (Transfer("A", "A", 1), no("SAME_CARD")),
-        (Transfer("A", "B", 1, close_source=True), no("BALANCE_NOT_ZERO")),
+        (Transfer("A", "B", 1, close_source=True), no("BALANCE_NOT_ZERO", balance_minor_units=7)),
         At("2026-03-04T00:00:00Z"),
         (Redeem("B", 8), no("INSUFFICIENT_FUNDS", B=7)),
         (Transfer("B", "A"), ok(A=15, B=card(0, state="ACTIVE"))),
@@ -125,10 +126,12 @@ def test_held_value_does_not_move() -> None:
         (Issue("B", 1, "EURO", "EUR"), ok()),
         (Transfer("A", "B"), no("CURRENCY_MISMATCH")),
         (Transfer("A", "B", 1, unit="EUR"), no("CURRENCY_MISMATCH")),
+        (Transfer("B", "A"), no(
+            "CURRENCY_MISMATCH", card_currency="USD", requested_currency="EUR")),
         (Authorize("A", 4, exclusive=True).by("web"), ok()),
         (Issue("C", 1), ok()),
         (Transfer("A", "C"), no("HELD_BY_OTHER")),
-    )
+    )  # fmt: skip
 
 
 # Correcting
@@ -147,6 +150,7 @@ def test_adjusting() -> None:
         (Adjust("A", -5), ok(A=card(4, held=4))),
         (Lock("A"), ok()),
         (Adjust("A", 1), ok(A=card(5, held=4, state="LOCKED"))),
+        (Adjust("A", 0), ok(A=card(5, held=4, state="LOCKED"), approved=0)),
     )
 
 

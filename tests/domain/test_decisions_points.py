@@ -81,6 +81,14 @@ def test_what_a_customer_hears(operation: Operation | Request, reason: str) -> N
     play(*RICH, (operation, no(reason) if reason else ok()))
 
 
+def test_points_are_no_part_of_what_a_reversal_says_it_undid() -> None:
+    play(
+        *RICH,
+        (Issue("A", 50, "MILES", "EUR", customer="X", points=20).named("buy"), ok(X=80, A=50)),
+        (Reverse("buy"), ok(approved=50, X=100, A=card(0, state="VOIDED"))),
+    )
+
+
 def test_a_card_is_bought_with_points_and_one_reversal_undoes_both() -> None:
     ledger = play(
         *RICH,
@@ -138,8 +146,14 @@ def test_holds_keep_points() -> None:
         (NewCustomer("X"), ok()),
         (HoldPoints("X", None), no("INSUFFICIENT_POINTS")),
         (HoldPoints("X", 1, partial=True), no("INSUFFICIENT_POINTS")),
-        (Earn("X", 100), ok()),
-        (HoldPoints("X", 101), no("INSUFFICIENT_POINTS")),
+        (Earn("X", 1), ok()),
+        (HoldPoints("X", 2, partial=True).named("last"), ok(approved=1, X=card(1, held=1))),
+        (Void("last"), ok()),
+        (HoldPoints("X", None).named("all"), ok(approved=1, X=card(1, held=1))),
+        (Void("all"), ok()),
+        (Earn("X", 99), ok()),
+        (HoldPoints("X", 101), no(
+            "INSUFFICIENT_POINTS", available_points=100, requested_points=101)),
         (HoldPoints("X", 60).named("a"), ok(approved=60, hold_state="OPEN", X=card(100, held=60))),
         (HoldPoints("X", 60, partial=True).named("b"), ok(approved=40, X=card(100, held=100))),
         (Capture("a", 70, unit="POINTS"), no("CAPTURE_EXCEEDS_HOLD")),
@@ -153,6 +167,21 @@ def test_holds_keep_points() -> None:
         (HoldPoints("X", None, seconds=60).named("c"), ok(approved=50, X=card(50, held=50))),
         At("2026-03-01T12:01:01Z"),
         (Capture("c"), no("HOLD_EXPIRED", X=card(50, held=0))),
+    )  # fmt: skip
+
+
+def test_a_hold_of_points_is_never_exclusive() -> None:
+    ledger = play(*RICH, (HoldPoints("X", 1), ok()), (HoldPoints("X", 1).by("web"), ok()))
+    assert [hold.exclusive for hold in ledger.world.holds.values()] == [False, False]
+
+
+def test_points_are_not_given_for_a_day_that_is_over() -> None:
+    play(
+        *RICH,
+        At("2026-03-01T23:59:59.999999Z"),
+        (Earn("X", 1, "2026-03-01"), ok(X=101)),
+        At("2026-03-02T00:00:00Z"),
+        (Earn("X", 1, "2026-03-01"), no("POINTS_EXPIRED", X=100, valid_until="2026-03-01")),
     )
 
 
@@ -191,7 +220,8 @@ def test_a_wallet_is_not_reached_by_its_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"), [("", None), ("right", None), ('"x"', "ETAG_MISMATCH")]
+    ("given", "reason"),
+    [("", None), ("right", None), ('"x"', "ETAG_MISMATCH"), ('""', "ETAG_MISMATCH")],
 )
 def test_an_update_changes_what_is_noted(given: str, reason: str | None) -> None:
     ledger: MemoryLedger = play(*RICH)

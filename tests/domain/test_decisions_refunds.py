@@ -23,14 +23,16 @@ def test_refunds_are_capped_by_what_was_taken() -> None:
         (Redeem("A", 60).named("sale"), ok(A=40)),
         (Refund("sale", 61), no("REFUND_EXCEEDS_REDEMPTION", A=40)),
         (Refund("sale", 20), ok(A=60, approved=20)),
-        (Refund("sale", 41), no("REFUND_EXCEEDS_REDEMPTION", A=60)),
+        (Refund("sale", 41), no(
+            "REFUND_EXCEEDS_REDEMPTION", A=60, refundable_minor_units=40,
+            requested_minor_units=41)),
         (Refund("sale", 39), ok(A=99)),
         (Refund("sale", 1, by_name=True).by("web"), ok(A=100)),
         (Refund("sale", 1), no("REFUND_EXCEEDS_REDEMPTION", A=100)),
         (Refund("sale", 1, unit="EUR"), no("CURRENCY_MISMATCH")),
         (Refund("sale", 1).by("web"), no("TRANSACTION_NOT_FOUND")),
         (Refund("issue", 1), no("NOT_REFUNDABLE")),
-    )
+    )  # fmt: skip
 
 
 def test_a_partial_approval_is_refunded_up_to_what_was_approved() -> None:
@@ -53,10 +55,13 @@ def test_only_value_that_was_taken_can_be_refunded() -> None:
         (Redeem("A", 10).named("sale"), ok()),
         (Refund("sale", 5).named("refund"), ok()),
         (Reverse("late").named("reverse"), ok()),
+        (Redeem("A", 10).named("undone"), ok()),
+        (Reverse("undone").named("undoing"), ok(reversal="REVERSED")),
         *(
             (Refund(of, 1), no("NOT_REFUNDABLE"))
             for of in (
                 "issue", "load", "hold", "void", "refused", "adjust", "refund", "reverse", "late",
+                "undoing",
             )
         ),
         (Refund("never", 1), no("TRANSACTION_NOT_FOUND")),

@@ -1,9 +1,17 @@
 """Programs and validity, PINs, changing a card, and the book for practice."""
 
+from dataclasses import replace
+
 import pytest
 
+from server.domain.commands import CardRef, CodeMaterial, Policy, UpdateGiftCard
+from server.domain.errors import Refused, Rejected
+from server.domain.lifecycle import etag
+from server.domain.lifecycle import update as change
+from tests.in_process import hash_pin
 from tests.memory_ledger import MemoryLedger
 from tests.operations import (
+    SECOND,
     Activate,
     Authorize,
     Capture,
@@ -22,7 +30,7 @@ from tests.operations import (
     Void,
     update,
 )
-from tests.stories import NOON, At, Wait, card, instant, no, ok, play
+from tests.stories import NOON, At, Line, Wait, card, instant, no, ok, play
 
 # Programs
 
@@ -128,9 +136,57 @@ def test_no_card_is_sold_whose_last_day_is_over() -> None:
         (Create("A", valid_until="2026-03-01"), ok()),
         (Issue("B", 10, valid_until="2026-02-28"), no("CARD_EXPIRED")),
         (Issue("B", 10, "SUMMER", valid_from="2026-09-01"), no("CARD_EXPIRED")),
+        (Issue("C", 10, valid_from="2026-04-02", valid_until="2026-04-01"), no(
+            "CARD_EXPIRED", valid_until="2026-04-01")),
+        (Issue("C", 10, valid_from="2026-04-01", valid_until="2026-04-01"), ok(C=10)),
         At("2026-03-02T00:00:00Z"),
         (Activate("A", 10), no("CARD_EXPIRED", A=card(0, state="INACTIVE"))),
         (Activate("A", 10, valid_until="2026-03-02"), ok(A=10)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("clock", "reason"),
+    [
+        ("2026-03-01T23:59:59.999999Z", None),
+        ("2026-03-02T00:00:00Z", "CARD_EXPIRED"),
+        ("2026-03-02T00:00:00.000001Z", "CARD_EXPIRED"),
+        ("2026-03-31T00:00:00Z", "CARD_EXPIRED"),
+    ],
+)
+def test_value_is_not_given_for_a_day_that_is_over(clock: str, reason: str | None) -> None:
+    expected = ok(A=11) if reason is None else no(reason, A=10, valid_until="2026-03-01")
+    play(
+        (Issue("A", 10), ok()),
+        At(clock),
+        (Load("A", 1, tranche_until="2026-03-01"), expected),
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "program"), [("USD", "EUR", "GC"), ("EUR", "USD", "EURO")]
+)
+def test_an_amount_in_another_unit_is_no_amount_of_the_card(
+    own: str, other: str, program: str
+) -> None:
+    refused = no("CURRENCY_MISMATCH", A=10, card_currency=own, requested_currency=other)
+    play(
+        (Issue("A", 10, program, own), ok()),
+        (Redeem("A", 1, unit=other), refused),
+        (RedeemMany(("A",), 1, unit=other), refused),
+        (Authorize("A", 1, unit=other), refused),
+        (Load("A", 1, other), refused),
+        (Redeem("A", 1, unit=own), ok(A=9)),
+    )
+
+
+def test_expired_value_counts_where_an_account_may_not_overflow() -> None:
+    play(
+        (Issue("A", 10**12 - 10, tranche_until="2026-03-01"), ok()),
+        At("2026-03-02T00:00:00Z"),
+        (Load("A", 11), no("MAX_BALANCE_EXCEEDED", A=0, maximum_minor_units=10**12)),
+        (Load("A", 10), ok(A=10)),
+        (Load("A", 1), no("MAX_BALANCE_EXCEEDED", A=10)),
     )
 
 
@@ -183,6 +239,41 @@ def test_five_wrong_pins_close_the_card_to_guessing() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("lock_outs", "minutes"),
+    [(1, 15), (2, 30), (3, 60), (10, 512 * 15), (11, 1024 * 15), (12, 1024 * 15), (13, 1024 * 15)],
+)
+def test_how_long_a_pin_is_locked(lock_outs: int, minutes: int) -> None:
+    wrong = Redeem("A", 1, pin="0000")
+    right = Redeem("A", 1, pin="1234")
+    year: tuple[Line, ...] = (*[(wrong, no("PIN_INCORRECT", A=100))] * 5, Wait(365 * 86400))
+    ledger = play((Issue("A", 100, pin="1234"), ok()), *year * (lock_outs - 1))
+    begin = ledger.clock.now + 1
+    for number in range(5):
+        ledger.clock.now = begin + number
+        assert ledger.perform(wrong.named(f"wrong {number}")).reason == "PIN_INCORRECT"
+    until = begin + 4 + minutes * 60 * SECOND
+    ledger.clock.now = until - 1
+    early = ledger.perform(right.named("early"))
+    assert (early.reason, early.metadata) == ("PIN_LOCKED", {"retry_time": str(until)})
+    ledger.clock.now = until
+    assert ledger.perform(right.named("in time")).reason is None
+
+
+def test_a_success_forgives_no_other_whatever_their_names() -> None:
+    wrong = Redeem("A", 1, pin="0000")
+    right = Redeem("A", 1, pin="1234")
+    names = ("office", "till", "web")
+    play(
+        (Issue("A", 100, pin="1234"), ok()),
+        *((wrong.by(name), no("PIN_INCORRECT")) for name in names * 4),
+        (right, ok(A=99)),
+        *((wrong.by(name), no("PIN_INCORRECT")) for name in names),
+        *((right.by(name), no("PIN_LOCKED")) for name in ("office", "web")),
+        (right, ok(A=98)),
+    )
+
+
 def test_who_guesses_a_pin_locks_nobody_else_out() -> None:
     wrong = (Redeem("A", 1, pin="0000").by("web"), no("PIN_INCORRECT"))
     right = Redeem("A", 1, pin="1234")
@@ -213,6 +304,81 @@ def test_a_wrong_pin_says_nothing_of_the_card() -> None:
 
 
 # Changing
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [("", None), ("right", None), ('"x"', "ETAG_MISMATCH"), ('""', "ETAG_MISMATCH")],
+)
+def test_an_update_may_name_the_card_that_was_read(given: str, reason: str | None) -> None:
+    ledger = play((Issue("A", 10), ok()))
+    (read,) = ledger.world.cards.values()
+    tag = etag(read.id, read.sequence) if given == "right" else given
+    envelope = ledger.translator.envelope(update("A", batch="spring").named("update"), 1)
+    assert isinstance(envelope.command, UpdateGiftCard)
+    command = replace(envelope.command, etag=tag)
+    if reason is not None:
+        with pytest.raises(Rejected, match=reason):
+            change(ledger.world, envelope, command, 1)
+        return
+    assert change(ledger.world, envelope, command, 1).card_changes == [(read, {"batch": "spring"})]
+
+
+@pytest.mark.parametrize(
+    ("program", "old", "new", "reason"),
+    [
+        ("GC", "1234", "4321", None),
+        ("GC", "1234", None, None),
+        ("GC", None, "4321", None),
+        ("PIN", "1234", "4321", None),
+        ("PIN", "1234", None, "PIN_REQUIRED"),
+    ],
+)
+def test_changing_the_pin(
+    program: str, old: str | None, new: str | None, reason: str | None
+) -> None:
+    ledger = play(
+        (Issue("A", 10, program, pin=old), ok()),
+        *([(Redeem("A", 1, pin="0000"), no("PIN_INCORRECT"))] if old else []),
+    )
+    (changed,) = ledger.world.cards.values()
+    envelope = ledger.translator.envelope(update("A").named("update"), 1)
+    material = CodeMaterial("", b"", b"", "", 1, pin_hash=new and hash_pin(new))
+    command = UpdateGiftCard(CardRef(id=changed.id), ("pin",), Policy())
+    # Who takes the PIN away sends nothing that could be hashed.
+    envelope = replace(envelope, command=command, material=material if new else None)
+    if reason is not None:
+        with pytest.raises(Refused, match=reason):
+            change(ledger.world, envelope, command, 1)
+        return
+    decision = change(ledger.world, envelope, command, 1)
+    assert decision.card_changes == [(changed, {"pin_hash": material.pin_hash, "pin_tries": {}})]
+
+
+def test_an_update_leaves_alone_what_it_does_not_name() -> None:
+    ledger = play(
+        (Create("A", "MAX", valid_from="2026-02-01", valid_until="2026-06-30"), ok()),
+        (update("A", valid_from="2026-03-01"), ok()),
+        (Activate("A", 10), ok()),
+        (update("A", batch="spring"), ok()),
+        (Load("A", 91), no("MAX_BALANCE_EXCEEDED")),
+    )
+    (shown,) = ledger.world.cards.values()
+    days = ("2026-03-01", "2026-06-30")
+    assert (shown.valid_from, shown.valid_until) == days
+    times = (shown.valid_from_time, shown.expire_time)
+    assert times == (instant("2026-03-01T00:00:00Z"), instant("2026-07-01T00:00:00Z"))
+    assert ledger.perform(update("A", valid_until="2026-03-31").named("last")).reason is None
+    assert (shown.valid_from, shown.valid_until) == ("2026-03-01", "2026-03-31")
+    assert shown.expire_time == instant("2026-04-01T00:00:00Z")
+    assert ledger.perform(update("A", valid_from="2026-03-15").named("first")).reason is None
+    assert (shown.valid_from, shown.valid_until) == ("2026-03-15", "2026-03-31")
+    assert shown.valid_from_time == instant("2026-03-15T00:00:00Z")
+
+
+def test_an_etag_is_the_same_in_every_release() -> None:
+    """Whoever read a card before an update of the server changes it afterwards."""
+    assert etag("0123456789abcdef0123456789abcdef", 7) == '"89abcdef-7"'
 
 
 def test_updating_policy_and_validity() -> None:

@@ -1,5 +1,7 @@
 """Redeeming, tranches and holds: one line is one operation and what must come of it."""
 
+from typing import Any
+
 import pytest
 
 from tests.operations import (
@@ -21,13 +23,14 @@ def test_redeeming() -> None:
     play(
         (Issue("A", 100), ok(A=100, approved=100)),
         (Redeem("A", 30), ok(A=70, approved=30)),
-        (Redeem("A", 71), no("INSUFFICIENT_FUNDS", A=70)),
+        (Redeem("A", 71), no(
+            "INSUFFICIENT_FUNDS", A=70, available_minor_units=70, requested_minor_units=71)),
         (Redeem("A", 71, partial=True), ok(A=0, approved=70)),
-        (Redeem("A", 1), no("NO_BALANCE", A=0)),
+        (Redeem("A", 1), no("NO_BALANCE", A=0, requested_minor_units=1)),
         (Redeem("A", 1, partial=True), no("NO_BALANCE", A=0)),
         (Load("A", 5), ok(A=5, approved=5)),
         (Redeem("A", 5), ok(A=0, approved=5)),
-    )
+    )  # fmt: skip
 
 
 def test_partial_approval_takes_no_more_than_asked() -> None:
@@ -42,7 +45,7 @@ def test_partial_approval_takes_no_more_than_asked() -> None:
 def test_a_card_that_is_redeemed_in_full_only() -> None:
     play(
         (Issue("A", 100, "WHOLE"), ok()),
-        (Redeem("A", 99), no("PARTIAL_REDEEM_NOT_ALLOWED", A=100)),
+        (Redeem("A", 99), no("PARTIAL_REDEEM_NOT_ALLOWED", A=100, balance_minor_units=100)),
         (Redeem("A", 101), no("INSUFFICIENT_FUNDS", A=100)),
         (Authorize("A", 99), no("PARTIAL_REDEEM_NOT_ALLOWED", A=100)),
         (RedeemMany(("A",), 99), no("PARTIAL_REDEEM_NOT_ALLOWED", A=100)),
@@ -135,7 +138,7 @@ def test_a_card_is_valid_through_the_last_instant_of_its_day(
         At(last),
         (Redeem("A", 1), ok(A=9)),
         At(first_after),
-        (Redeem("A", 1), no("CARD_EXPIRED", A=9)),
+        (Redeem("A", 1), no("CARD_EXPIRED", A=9, valid_until="2026-03-03")),
         (Load("A", 1), no("CARD_EXPIRED", A=9)),
         (Authorize("A", 1), no("CARD_EXPIRED", A=9)),
         (RedeemMany(("A",), 1), no("CARD_EXPIRED", A=9)),
@@ -150,7 +153,7 @@ def test_a_card_is_not_valid_before_its_first_day() -> None:
     play(
         (Issue("A", 10, valid_from="2026-03-03"), ok(A=card(10, state="ACTIVE"))),
         At("2026-03-02T23:59:59.999998Z"),
-        (Redeem("A", 1), no("CARD_NOT_YET_VALID")),
+        (Redeem("A", 1), no("CARD_NOT_YET_VALID", valid_from="2026-03-03")),
         (Load("A", 1), no("CARD_NOT_YET_VALID")),
         At("2026-03-03T00:00:00Z"),
         (Redeem("A", 1), ok(A=9)),
@@ -179,6 +182,7 @@ def test_one_total_over_several_cards() -> None:
         (Issue("C", 30), ok()),
         (RedeemMany(("A", "B", "C"), 91), no("INSUFFICIENT_FUNDS", A=30, B=30, C=30)),
         (RedeemMany(("B", "B"), 1), no("SAME_CARD")),
+        (RedeemMany(("A", "B", "A"), 1), no("SAME_CARD")),
         (RedeemMany(("A", "X"), 1), no("GIFT_CARD_NOT_FOUND")),
         (
             RedeemMany(("C", "A", "B"), 40).named("sale"),
@@ -231,6 +235,31 @@ def test_an_emptied_or_expired_tranche_makes_no_card_urgent() -> None:
             ok(A=10, B=5, plan=(("B", 5), ("A", 0))),
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("soonest_first", "amount", "plan"),
+    [
+        (False, 5, {"E": (0, "nothing available"), "A": (5, "in the order given"),
+                    "B": (0, "the total was covered already")}),
+        (True, 11, {"B": (10, "expires 2026-04-30"), "A": (1, "does not expire, used last"),
+                    "E": (0, "nothing available")}),
+    ],
+)  # fmt: skip
+def test_the_plan_says_why(
+    soonest_first: bool, amount: int, plan: dict[str, tuple[int, str]]
+) -> None:
+    ledger = play(
+        (Issue("E", 1), ok()),
+        (Redeem("E", 1), ok()),
+        (Issue("A", 10), ok()),
+        (Issue("B", 10, valid_until="2026-04-30"), ok()),
+        (RedeemMany(("E", "A", "B"), amount, soonest_first=soonest_first), ok(approved=amount)),
+    )
+    *_, record = ledger.world.records.values()
+    steps: Any = record.result.extras["plan"]
+    named = {ledger.translator.handles[step["card_id"]][0]: step for step in steps}
+    assert {name: (step["amount"], step["why"]) for name, step in named.items()} == plan
 
 
 def test_the_answer_shows_the_cards_in_the_order_they_were_named() -> None:

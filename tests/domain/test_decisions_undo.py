@@ -1,5 +1,7 @@
 """Refunds and reversals: what goes back, where to, how much at most, and what if it is spent."""
 
+from dataclasses import asdict
+
 import pytest
 
 from tests.operations import (
@@ -108,6 +110,15 @@ def test_undoing_a_sale_of_the_card_itself() -> None:
         (Reverse("create"), ok(A=card(0, state="VOIDED"), reversal="REVERSED")),
         (Activate("A", 50), no("CARD_VOIDED")),
     )
+    play(
+        (Create("A").named("create"), ok()),
+        (Activate("A", 100).named("x"), ok()),
+        (Reverse("create"), ok(reversal="NOTHING_TO_REVERSE")),
+        (Reverse("x"), ok(A=card(0, state="INACTIVE"), reversal="REVERSED")),
+        # What could not be undone before can be now.
+        (Reverse("create"), ok(A=card(0, state="VOIDED"), reversal="REVERSED")),
+        (Reverse("create"), ok(A=card(0, state="VOIDED"), reversal="ALREADY_REVERSED")),
+    )
 
 
 def test_a_card_with_other_value_on_it_stays() -> None:
@@ -116,6 +127,23 @@ def test_a_card_with_other_value_on_it_stays() -> None:
         (Load("A", 10), ok()),
         (Reverse("x"), ok(A=card(10, state="ACTIVE"), shortfall=0)),
     )
+    play(
+        (Create("A"), ok()),
+        (Activate("A", 100).named("x"), ok()),
+        (Load("A", 10), ok()),
+        (Reverse("x"), ok(A=card(10, state="ACTIVE"), shortfall=0)),
+    )
+
+
+def test_a_card_whose_sale_is_undone_is_as_it_was_before() -> None:
+    lines: tuple[Line, ...] = ((Create("A", "SHORT", valid_from="2026-03-01"), ok()),)
+    (before,) = play(*lines).world.cards.values()
+    (after,) = play(
+        *lines, (Activate("A", 100).named("x"), ok()), (Reverse("x"), ok(A=0))
+    ).world.cards.values()
+    assert after.update_time > before.update_time
+    after.update_time, after.accounts = before.update_time, []
+    assert asdict(after) == asdict(before)
 
 
 # Value that was spent meanwhile
@@ -160,6 +188,38 @@ def test_taking_back_starts_with_the_tranche_that_got_the_value() -> None:
         (Reverse("y"), ok(A=0, shortfall=1)),
         (Reverse("sale"), ok(A=card(4, tranches=(("PROMO", 4),)), shortfall=0)),
     )  # fmt: skip
+
+
+def test_what_was_taken_back_for_one_line_is_not_there_for_the_next() -> None:
+    play(
+        (Issue("A", 10), ok()),
+        (Load("A", 10, origin="PROMO"), ok()),
+        (Issue("C", 1, origin="IMPORT"), ok()),
+        (Redeem("C", 1), ok(C=0)),
+        (Transfer("A", "C").named("x"), ok(A=0, C=card(20, tranches=(
+            ("PAID", 10), ("PROMO", 10))))),
+        (Redeem("C", 13), ok(C=card(7, tranches=(("PAID", 7),)))),
+        (Reverse("x"), ok(A=20, C=0, shortfall=13)),
+    )  # fmt: skip
+
+
+def test_the_last_cent_is_taken_back() -> None:
+    play(
+        (Issue("A", 10), ok()),
+        (Load("A", 10, origin="PROMO", tranche_until="2026-03-31").named("x"), ok()),
+        (Redeem("A", 19), ok(A=1)),
+        (Reverse("x"), ok(A=0, shortfall=9)),
+    )
+
+
+def test_a_line_that_was_refunded_in_full_leaves_the_others_to_undo() -> None:
+    play(
+        (Issue("A", 10), ok()),
+        (Issue("B", 10), ok()),
+        (RedeemMany(("A", "B"), 15).named("sale"), ok(A=0, B=5)),
+        (Refund("sale", 5), ok(A=0, B=10)),
+        (Reverse("sale"), ok(A=10, B=10, approved=10, reversal="REVERSED")),
+    )
 
 
 def test_a_hold_outlives_the_value_it_keeps() -> None:
@@ -212,7 +272,7 @@ def test_refusals_and_seals_have_nothing_to_reverse() -> None:
         (Issue("A", 100), ok()),
         (Redeem("A", 101).named("x"), no("INSUFFICIENT_FUNDS")),
         (Reverse("x"), ok(reversal="NOTHING_TO_REVERSE", approved=None)),
-        (Reverse("late").named("first"), ok(reversal="TOMBSTONED")),
+        (Reverse("late").named("first"), ok(reversal="TOMBSTONED", shortfall=0)),
         (Redeem("A", 10).named("late"), no("REVERSED_BEFORE_ARRIVAL", A=100)),
         (Reverse("late"), ok(reversal="NOTHING_TO_REVERSE")),
         (Reverse("never", by_name=True), no("TRANSACTION_NOT_FOUND")),
@@ -228,6 +288,9 @@ def test_whose_transaction_may_be_reversed() -> None:
         (Reverse("sale").by("web"), ok(reversal="TOMBSTONED", A=90)),
         (Reverse("sale", by_name=True).by("office"), ok(reversal="REVERSED", A=100)),
         (Reverse("sale"), ok(reversal="ALREADY_REVERSED", A=100)),
+        (Redeem("A", 10).by("web").named("sold on the web"), ok()),
+        (Reverse("sold on the web", by_name=True), no("SCOPE_MISSING", A=90)),
+        (Reverse("sold on the web", by_name=True).by("web"), ok(reversal="REVERSED", A=100)),
     )
 
 

@@ -116,9 +116,10 @@ class TestEach:
         assert _read(file)["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
 
     def test_what_is_down_gets_no_calls(self, file: Path) -> None:
-        """Pitfall: by default Envoy panics, and calls a service that it knows to be down."""
-        threshold = _clusters(file)["service"]["common_lb_config"]["healthy_panic_threshold"]
-        assert threshold == {"value": 0}
+        """Pitfall: by default Envoy panics, and calls a service that it knows to be down; and it
+        tells its workers of a second change of health only a second after the first."""
+        balancing = _clusters(file)["service"]["common_lb_config"]
+        assert balancing == {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"}
 
     def test_a_rate_limit_counts_after_json_became_grpc(self, file: Path) -> None:
         """Pitfall: before the transcoder, JSON slips past the bucket of its method."""

@@ -25,9 +25,16 @@ from tests.ports import free_port
 from tests.prove.proof import Proof
 
 _WIDTH = 16
-_DRAIN_DELAY_SECONDS = 3
+#: Less than in production, as is the interval in which Envoy asks: the restarts are what counts.
+_DRAIN_DELAY_SECONDS = 2
+_LOOKS = """\
+          interval: {0}s
+          interval_jitter: 0.1s
+          no_traffic_interval: {0}s
+          unhealthy_threshold: 1 """
+_LOOKS_OFTEN = {_LOOKS.format(1): _LOOKS.format(0.2)}
 #: Between two calls of a caller, so that a replica that starts gets some of two cores.
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.02
 
 
 @pytest.fixture
@@ -61,7 +68,7 @@ def replicas(site: Site, postgresql_url: str, tmp_path: Path) -> Iterator[list[G
 @pytest.fixture
 def envoy(site: Site, replicas: list[GrpcServer]) -> Iterator[Envoy]:
     ports = [port_of(server) for server in replicas]
-    with Envoy(site.configuration(ports, UNLIMITED), site.folder) as running:
+    with Envoy(site.configuration(ports, {**UNLIMITED, **_LOOKS_OFTEN}), site.folder) as running:
         yield running
 
 
@@ -80,7 +87,7 @@ async def test_no_call_fails(
 async def test_no_call_fails_in_many_restarts(
     site: Site, replicas: list[GrpcServer], envoy: Envoy, postgresql_url: str, proof: Proof
 ) -> None:
-    times = proof.cases(push=20, release=100)
+    times = proof.cases(push=20, release=200)
     started = time.monotonic()
     made, failed = await _restart_under_load(site, replicas, envoy, times=times)
     seconds = time.monotonic() - started

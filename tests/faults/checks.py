@@ -22,7 +22,7 @@ from tests.grpc_server import CLIENT_ID, GrpcServer
 
 _AT_ONCE: Final = 64
 _PATIENCE_SECONDS: Final = 30
-_LOAD_SECONDS: Final = (0.15, 0.6)
+_LOAD_SECONDS: Final = (0.05, 0.35)
 
 
 def check_books(database_url: str) -> None:

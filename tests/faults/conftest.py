@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 from sqlalchemy.engine import make_url
 
+from tests.faults.planted import CLOCK
 from tests.grpc_server import GrpcServer
 from tests.postgres import Postgres, start_postgres, temporary_directory
 from tests.prove.proof import Proof
@@ -22,6 +23,20 @@ class MakeServer(Protocol):
         *plants: str,
         environment: Mapping[str, str] = ...,
     ) -> GrpcServer: ...
+
+
+class Clock:
+    """How far the server's clock is ahead of the real one: it only goes forward."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ahead_seconds = 0
+        path.write_bytes(bytes(8))
+
+    def advance(self, seconds: int) -> None:
+        self._ahead_seconds += seconds
+        with self.path.open("r+b") as file:
+            file.write((self._ahead_seconds * 1_000_000).to_bytes(8, "little"))
 
 
 @pytest.fixture
@@ -43,6 +58,18 @@ def make_server(database_url: str, tmp_path: Path) -> Iterator[MakeServer]:
 def server(make_server: MakeServer) -> GrpcServer:
     """A running server."""
     server = make_server()
+    server.start()
+    return server
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    return Clock(tmp_path / "clock")
+
+
+@pytest.fixture
+def clocked_server(make_server: MakeServer, clock: Clock) -> GrpcServer:
+    server = make_server("clock", environment={CLOCK: str(clock.path)})
     server.start()
     return server
 

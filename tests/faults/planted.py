@@ -7,6 +7,7 @@ nothing.  Faults are what a disk, a network or a clock does to a server without 
 import mmap
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,10 +19,11 @@ from sqlalchemy import Connection
 
 from server import __main__ as program
 from server import app, settings
+from server.domain.commands import Envelope
 from server.domain.model import Account, Card
 from server.ledger.engine import Batch, Ledger, Outcome
-from server.ledger.reader import CardQuery, Reader
-from server.storage import loading
+from server.ledger.reader import CardQuery, Query, Reader
+from server.storage import database, loading
 
 #: While this file is there, one COMMIT fails and removes it; or what gets stuck stays so.
 TRIGGER: Final = "PLANTED_TRIGGER"
@@ -32,6 +34,8 @@ _BATCHES_UNCOMMITTED: Final = 20
 _STALE_SECONDS: Final = 0.1
 _SLOW_COMMIT_SECONDS: Final = 0.03
 _SLOW_LOAD_SECONDS: Final = 0.005
+_SLOW_READ_SECONDS: Final = 0.01
+_SMALL_CACHE_KIBIBYTES: Final = 2048
 
 
 # Bugs
@@ -121,6 +125,21 @@ def stale_read() -> None:
     _replace(Reader, "cards", cards_out_of_cache)
 
 
+def keep_every_request() -> None:
+    """Remembers each command it was sent, for a report that nobody asks for.
+
+    Memory grows with the sales, until the kernel ends the server in the busiest hour.
+    """
+    submit = Ledger.submit
+    kept: list[Envelope] = []
+
+    def submit_and_keep(self: Ledger, envelope: Envelope, token: Any) -> None:
+        kept.append(envelope)
+        submit(self, envelope, token)
+
+    _replace(Ledger, "submit", submit_and_keep)
+
+
 def _values(account: Account) -> tuple[Any, ...]:
     return (
         account.id, account.card_id, account.origin, account.expire_time, account.balance,
@@ -170,6 +189,18 @@ def slow_commit() -> None:
     _replace(Ledger, "complete", complete_slowly)
 
 
+def slow_read() -> None:
+    """Reports that take their time; what is read on the event loop's own thread does not."""
+    ask = Reader.ask
+
+    def ask_slowly(self: Reader, query: Query) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(_SLOW_READ_SECONDS)
+        return ask(self, query)
+
+    _replace(Reader, "ask", ask_slowly)
+
+
 def stuck_commit() -> None:
     """A disk or network that does not come back."""
     commit = Connection.commit
@@ -213,6 +244,11 @@ def clock() -> None:
     _replace(app.Server.__init__, "__kwdefaults__", {**defaults, "now": moved})
 
 
+def small_cache() -> None:
+    """SQLite's page cache is full after some seconds: what grows from then on is something else."""
+    _replace(database, "_CACHE_KIBIBYTES", _SMALL_CACHE_KIBIBYTES)
+
+
 def _replace(owner: object, name: str, value: Any) -> None:
     assert hasattr(owner, name), f"{owner!r} has no {name} to replace any more"
     setattr(owner, name, value)
@@ -225,12 +261,15 @@ PLANTS: Final[dict[str, Callable[[], None]]] = {
         no_row_lock,
         stale_balance,
         stale_read,
+        keep_every_request,
         commit_fails_before,
         commit_fails_after,
         slow_commit,
+        slow_read,
         stuck_commit,
         stuck_loop,
         clock,
+        small_cache,
     )
 }
 

@@ -14,12 +14,15 @@ from tests.faults.checks import check_books
 from tests.faults.client import Client, connected
 from tests.faults.conftest import MakeServer
 from tests.grpc_server import keys_in, seed
+from tests.prove.proof import Proof, engine_of
 
 _CALLS = 2000
 _AT_ONCE = 64
 
 
-async def test_impatient_callers(database_url: str, tmp_path: Path, dice: random.Random) -> None:
+async def test_impatient_callers(
+    database_url: str, tmp_path: Path, dice: random.Random, proof: Proof
+) -> None:
     key_file = keys_in(tmp_path)
     seed(database_url, key_file)
     settings = Settings(
@@ -34,7 +37,6 @@ async def test_impatient_callers(database_url: str, tmp_path: Path, dice: random
             tasks_before = len(asyncio.all_tasks())
             requests = [c.redeem(card, 1) for _ in range(_CALLS)]
             given_up = await _send(client, requests, dice)
-            print(f"{given_up} of {_CALLS} callers gave up")
             assert given_up > _CALLS // 4, "hardly a storm"
             # Healthy at once, for those who have time.
             healthy = await client.settle("RedeemGiftCard", c.redeem(card, 1))
@@ -57,6 +59,10 @@ async def test_impatient_callers(database_url: str, tmp_path: Path, dice: random
     finally:
         await server.stop()
     check_books(database_url)
+    proof.report(
+        f"Callers who give up, {engine_of(database_url)}",
+        callers=_CALLS, gave_up=given_up, unresolved=0, left_behind=0,
+    )  # fmt: skip
 
 
 async def _send(

@@ -12,16 +12,17 @@ from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, Said, connected
 from tests.grpc_server import GrpcServer
+from tests.prove.proof import Proof
 
 _TIMES = 10
 _WIDTH = 32
 _STATES = health_pb2.HealthCheckResponse
 
 
-async def test_drain_loses_no_call(server: GrpcServer, dice: random.Random) -> None:
+async def test_drain_loses_no_call(server: GrpcServer, dice: random.Random, proof: Proof) -> None:
     async with connected(server.address) as client:
         cards = await client.issue(c.INITIAL, 8)
-    made = 0
+    made = turned_away = 0
     for _ in range(_TIMES):
         calls, seen = await _stop_under_load(server, cards, dice)
         # Readiness went before the listener did, so a balancer can take the server out.
@@ -30,6 +31,12 @@ async def test_drain_loses_no_call(server: GrpcServer, dice: random.Random) -> N
         async with connected(server.address) as client:
             await _check(client, calls)
         made += len(calls)
+        turned_away += sum(not said.ok for _, said in calls)
+    proof.report(
+        f"Stops under load, {server.engine}",
+        stops=_TIMES, calls=made, answered=made - turned_away, turned_away=turned_away,
+        of_them_carried_out=0,
+    )  # fmt: skip
     async with connected(server.address) as client:
         left = [(await client.card(card)).balance.minor_units for card in cards]
     assert sum(left) == c.INITIAL * len(cards) - made

@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -13,8 +12,7 @@ from giftcard import v1
 from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, Said, connected
-from tests.faults.conftest import MakeServer
-from tests.faults.planted import CLOCK
+from tests.faults.conftest import Clock
 from tests.grpc_server import GrpcServer
 from tests.prove.proof import Proof
 
@@ -33,20 +31,6 @@ _ENDS: Final = {
 }
 
 
-class Clock:
-    """How far the server's clock is ahead of the real one: it only goes forward."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._ahead_seconds = 0
-        path.write_bytes(bytes(8))
-
-    def advance(self, seconds: int) -> None:
-        self._ahead_seconds += seconds
-        with self.path.open("r+b") as file:
-            file.write((self._ahead_seconds * 1_000_000).to_bytes(8, "little"))
-
-
 @dataclass(frozen=True, slots=True)
 class Race:
     """What the two who raced for a hold were told, and whether a part was captured before."""
@@ -55,18 +39,6 @@ class Race:
     early: int
     captured: Said
     voided: Said
-
-
-@pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    return Clock(tmp_path / "clock")
-
-
-@pytest.fixture
-def clocked_server(make_server: MakeServer, clock: Clock) -> GrpcServer:
-    server = make_server("clock", environment={CLOCK: str(clock.path)})
-    server.start()
-    return server
 
 
 async def test_every_hold_ends_once(
@@ -79,7 +51,7 @@ async def test_every_hold_ends_once(
 async def test_every_hold_ends_once_at_length(
     proof: Proof, clocked_server: GrpcServer, clock: Clock, dice: random.Random
 ) -> None:
-    count = proof.cases(push=5_000, release=100_000) // 2
+    count = proof.cases(push=10_000, release=100_000) // 2
     ends = await _race_all(clocked_server, clock, dice, count)
     proof.report(
         f"Hold races, {clocked_server.engine}", holds=count,

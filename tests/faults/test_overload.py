@@ -9,6 +9,7 @@ from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Said, connected
 from tests.faults.conftest import MakeServer
+from tests.prove.proof import Proof
 
 _PLACES = 40
 _SETTINGS = {
@@ -20,7 +21,7 @@ _CALLS = 500
 _CROWD = 4000
 
 
-async def test_excess_is_shed_and_leaves_nothing(make_server: MakeServer) -> None:
+async def test_excess_is_shed_and_leaves_nothing(proof: Proof, make_server: MakeServer) -> None:
     server = make_server("slow_commit", environment=_SETTINGS)
     server.start()
     async with connected(server.address) as client:
@@ -55,6 +56,10 @@ async def test_excess_is_shed_and_leaves_nothing(make_server: MakeServer) -> Non
         assert (await client.card(card)).balance.minor_units == c.INITIAL - _CALLS
     assert server.stop() == 0
     check_books(server.database_url)
+    proof.report(
+        f"More than there is room for, {server.engine}",
+        calls=_CALLS, places=_PLACES, carried_out=done, shed=len(shed), of_them_stored=0,
+    )  # fmt: skip
 
 
 async def test_a_crowd_at_once_is_answered_by_us(make_server: MakeServer) -> None:

@@ -17,18 +17,21 @@ _AUTHORIZE_ROUNDS = 100
 _CARDS = 20
 
 
-async def test_same_redemption_64_times_at_once(server: GrpcServer) -> None:
+async def test_same_redemption_64_times_at_once(proof: Proof, server: GrpcServer) -> None:
     await _race_redemptions(server, rounds=_REDEEM_ROUNDS, width=_WIDTH)
+    _report(proof, f"Same redemption at once, {server.engine}", _REDEEM_ROUNDS, _WIDTH)
 
 
 @pytest.mark.slow
 async def test_same_redemption_at_once_at_length(proof: Proof, server: GrpcServer) -> None:
     rounds = proof.cases(push=10_000, release=1_000_000) // 2
     await _race_redemptions(server, rounds=rounds, width=_LONG_WIDTH)
-    proof.report(
-        f"Same-id races, {server.engine}", races=rounds, senders=_LONG_WIDTH, effects_each=1,
-        answers_that_differ=0,
-    )  # fmt: skip
+    _report(proof, f"Same-id races, {server.engine}", rounds, _LONG_WIDTH)
+
+
+def _report(proof: Proof, suite: str, races: int, senders: int) -> None:
+    """After the checks, each of which ends the test where it does not hold."""
+    proof.report(suite, races=races, senders=senders, effects_each=1, answers_that_differ=0)
 
 
 async def _race_redemptions(server: GrpcServer, *, rounds: int, width: int) -> None:
@@ -49,7 +52,7 @@ async def _race_redemptions(server: GrpcServer, *, rounds: int, width: int) -> N
     check_books(server.database_url)
 
 
-async def test_same_authorization_64_times_at_once(server: GrpcServer) -> None:
+async def test_same_authorization_64_times_at_once(proof: Proof, server: GrpcServer) -> None:
     async with connected(server.address) as client:
         (card,) = await client.issue()
         requests = [c.authorize(card, 7) for _ in range(_AUTHORIZE_ROUNDS)]
@@ -65,3 +68,4 @@ async def test_same_authorization_64_times_at_once(server: GrpcServer) -> None:
         assert found.available.minor_units == c.INITIAL - 7 * _AUTHORIZE_ROUNDS
     assert server.stop() == 0
     check_books(server.database_url)
+    _report(proof, f"Same authorization at once, {server.engine}", _AUTHORIZE_ROUNDS, _WIDTH)

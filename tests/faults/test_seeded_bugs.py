@@ -15,21 +15,25 @@ from tests.faults.checks import check_books, check_kills, check_no_double_spend
 from tests.faults.client import connected
 from tests.faults.conftest import MakeServer
 from tests.grpc_server import GrpcServer, keys_in, seed
+from tests.prove.proof import Proof
 
 _CYCLES = 3
 
 
 async def test_acknowledging_before_commit_is_found(
-    make_server: MakeServer, dice: random.Random, tmp_path: Path
+    proof: Proof, make_server: MakeServer, dice: random.Random, tmp_path: Path
 ) -> None:
     server = make_server("acknowledge_before_commit")
     server.start()
     gone = pytest.raises(AssertionError, match=r"and is (gone|now NOT_SEEN)")
     with AckLog(tmp_path / "acks.jsonl") as log, gone:
         await check_kills(server, log, dice, cycles=_CYCLES)
+    proof.report(
+        f"Bug found by kills, acknowledge_before_commit, {server.engine}", requests=len(log)
+    )
 
 
-async def test_a_stale_balance_is_found(make_server: MakeServer) -> None:
+async def test_a_stale_balance_is_found(proof: Proof, make_server: MakeServer) -> None:
     server = make_server("stale_balance")
     server.start()
     async with connected(server.address) as client:
@@ -38,6 +42,7 @@ async def test_a_stale_balance_is_found(make_server: MakeServer) -> None:
     server.stop()
     with pytest.raises(AssertionError, match=r"balance"):
         check_books(server.database_url)
+    proof.report(f"Bug found by verify, stale_balance, {server.engine}", purchases=200)
 
 
 async def test_the_wall_holds_without_row_locks(postgresql_url: str, tmp_path: Path) -> None:

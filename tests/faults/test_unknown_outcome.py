@@ -11,6 +11,7 @@ from tests.faults.checks import check_books
 from tests.faults.client import Client, Said, connected
 from tests.faults.conftest import MakeServer
 from tests.faults.planted import TRIGGER
+from tests.prove.proof import Proof
 
 _CALLS = 20
 _FATAL_STATUS = 70
@@ -21,7 +22,7 @@ _FATAL_STATUS = 70
     [("commit_fails_before", "NOT_SEEN"), ("commit_fails_after", "APPROVED")],
 )
 async def test_failed_commit_is_unknown_until_looked_up(
-    make_server: MakeServer, tmp_path: Path, plant: str, truth: str
+    proof: Proof, make_server: MakeServer, tmp_path: Path, plant: str, truth: str
 ) -> None:
     trigger = tmp_path / "fail-the-next-commit"
     server = make_server(plant, environment={TRIGGER: str(trigger)})
@@ -49,6 +50,10 @@ async def test_failed_commit_is_unknown_until_looked_up(
         assert (await client.card(card)).balance.minor_units == c.INITIAL - _CALLS
     assert server.stop() == 0
     check_books(server.database_url)
+    proof.report(
+        f"{plant.replace('_', ' ').capitalize()} effect, {server.engine}",
+        calls=_CALLS, told_unknown=len(unknown), found_otherwise=0,
+    )  # fmt: skip
 
 
 def _unknown(said: Said) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -41,22 +42,22 @@ class Load:
         self._log = log
         self._dice = dice
         self._wallets = [_Wallet() for _ in range(width)]
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
 
     def start(self, client: Client) -> None:
-        self._stopping = False
+        self._stopping.clear()
         self._workers = [
             asyncio.create_task(self._work(client, wallet)) for wallet in self._wallets
         ]
 
     async def stop(self) -> None:
         """Starts nothing new and waits for what is in flight."""
-        self._stopping = True
+        self._stopping.set()
         await asyncio.gather(*self._workers)
 
     async def _work(self, client: Client, wallet: _Wallet) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             method, request = self._next(wallet)
             sent = self._log.sending(method, request)
             said = await client.call(method, request, timeout_seconds=self._timeout_seconds)
@@ -64,7 +65,8 @@ class Load:
                 _remember(wallet, sent)
             else:
                 self.failures.append(said)
-                await asyncio.sleep(_BACK_OFF_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _BACK_OFF_SECONDS)
 
     def _next(self, wallet: _Wallet) -> tuple[str, Any]:
         dice = self._dice

@@ -1,25 +1,32 @@
 """The server behind gRPC against the model, on each engine."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from hypothesis.stateful import run_state_machine_as_test
+import pytest
 
-from server.verify import verify
-from tests.model.machine import LedgerMachine
-from tests.model.test_ledger_machine import SETTINGS
+from tests.model.lives import live
+from tests.prove.proof import Proof, engine_of
 from tests.rpc_subject import RpcSubject
 
 
-def test_every_answer_over_grpc_is_the_models(database_url: str, tmp_path: Path) -> None:
+@pytest.fixture
+def subject(database_url: str, tmp_path: Path) -> Iterator[RpcSubject]:
     subject = RpcSubject(database_url, tmp_path)
+    yield subject
+    subject.close()
 
-    class Machine(LedgerMachine):
-        def __init__(self) -> None:
-            super().__init__(subject)
 
-    try:
-        run_state_machine_as_test(Machine, settings=SETTINGS)
-        report = verify(subject.database)
-        assert report.ok, [str(problem) for problem in report.problems]
-    finally:
-        subject.close()
+def test_every_answer_over_grpc_is_the_models(subject: RpcSubject) -> None:
+    live(subject, 200)
+
+
+@pytest.mark.slow
+def test_every_answer_over_grpc_is_the_models_at_length(
+    proof: Proof, subject: RpcSubject, database_url: str
+) -> None:
+    tally = live(subject, proof.cases(push=60, release=20_000), seed=proof.seed)
+    proof.report(
+        f"Lives over gRPC, {engine_of(database_url)}",
+        lives=tally.lives, steps=tally.steps, requests=tally.requests, other_answers=0,
+    )  # fmt: skip

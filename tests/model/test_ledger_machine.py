@@ -1,46 +1,33 @@
-"""The product against the model, on each engine. A subject more is one line more."""
+"""The product against the model, on each engine."""
 
-import os
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from server.verify import verify
 from tests.ledger_subject import LedgerSubject
-from tests.model.machine import LedgerMachine
-
-SUBJECTS: Final[dict[str, Callable[[str], LedgerSubject]]] = {
-    "ledger": LedgerSubject,
-}
-#: With MODEL_EXAMPLES set, other lives are drawn each time; without, the same, for a stable run.
-EXAMPLES: Final = os.environ.get("MODEL_EXAMPLES")
-SETTINGS: Final = settings(
-    max_examples=int(EXAMPLES or 200),
-    stateful_step_count=50,
-    derandomize=EXAMPLES is None,
-    deadline=None,
-    database=None,
-    print_blob=True,
-    report_multiple_bugs=False,
-    phases=(Phase.explicit, Phase.generate, Phase.shrink),
-    suppress_health_check=list(HealthCheck),
-)
+from tests.model.lives import live
+from tests.prove.proof import Proof, engine_of
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
-def test_every_answer_is_the_models(name: str, database_url: str) -> None:
-    subject = SUBJECTS[name](database_url)
+@pytest.fixture
+def subject(database_url: str) -> Iterator[LedgerSubject]:
+    subject = LedgerSubject(database_url)
+    yield subject
+    subject.close()
 
-    class Machine(LedgerMachine):
-        def __init__(self) -> None:
-            super().__init__(subject)
 
-    try:
-        run_state_machine_as_test(Machine, settings=SETTINGS)
-        report = verify(subject.database)
-        assert report.ok, [str(problem) for problem in report.problems]
-    finally:
-        subject.close()
+def test_every_answer_is_the_models(subject: LedgerSubject) -> None:
+    tally = live(subject, 200)
+    assert tally.steps > 200 * 25, "lives are cut short"
+
+
+@pytest.mark.slow
+def test_every_answer_is_the_models_at_length(
+    proof: Proof, subject: LedgerSubject, database_url: str
+) -> None:
+    lives = proof.cases(push=320, release=75_000)
+    tally = live(subject, lives, seed=proof.seed)
+    proof.report(
+        f"Lives in process, {engine_of(database_url)}",
+        lives=tally.lives, steps=tally.steps, requests=tally.requests, other_answers=0,
+    )  # fmt: skip

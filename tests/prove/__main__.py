@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -29,9 +28,6 @@ from tests.prove.published import ROOT
 _JSON: Final = ROOT / "var" / "prove.json"
 #: pytest's own words for a run that came to its end: all green, some red, nothing to run.
 _ENDED: Final = (0, 1, 5)
-#: Lives of a card against the model.  `make test` lives 200, the same ones each time; here the seed
-#: draws others.
-_MODEL_EXAMPLES: Final = {"push": "60", "release": "2000"}
 #: At push size no test takes this long, unless something hangs.
 _HANGS_SECONDS: Final = 900
 
@@ -111,12 +107,10 @@ def _run(given: argparse.Namespace, seed: int) -> dict[str, int]:
     for lane in LANES:
         # How long modules took, and nothing that could pass for this run's.
         _json_of(lane).write_text(json.dumps({"running": "", "suites": [], "modules": took}))
-    environment = {**os.environ, "MODEL_EXAMPLES": _MODEL_EXAMPLES[given.size]}
     statuses: dict[str, int] = {}
     for together in (LANES[:2], LANES[2:]):
         started = {
-            lane: subprocess.Popen(_pytest(given, seed, lane), cwd=ROOT, env=environment)
-            for lane in together
+            lane: subprocess.Popen(_pytest(given, seed, lane), cwd=ROOT) for lane in together
         }
         statuses |= {lane: process.wait() for lane, process in started.items()}
     return statuses

@@ -1,14 +1,16 @@
 """Mutants of the money modules, and the tests that should kill them.
 
     python -m tests.prove.mutants server/domain/holds.py      # which mutants survive
+    python -m tests.prove.mutants --part 2/4                  # the second quarter of all of them
 
-cosmic-ray makes the mutants; their source exists in memory only.  A worker process imports all that
-tests need but the product; for each mutant it forks, puts the mutant in the place of its module and
-runs the module's fast tests.
+The survivors are kept in var/.  cosmic-ray makes the mutants; their source exists in memory only.
+A worker process for each processor imports all that tests need but the product; for each mutant it
+forks, puts the mutant in the place of its module and runs the module's fast tests.
 """
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import importlib
 import importlib.abc
@@ -19,7 +21,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -30,14 +33,27 @@ ROOT: Final = Path(__file__).parent.parent.parent
 #: Not one of these reads a clock, a file or a network; all of them look at the rules of money.
 _DOMAIN_TESTS: Final = tuple(
     f"tests/domain/test_decisions_{name}.py"
-    for name in ("spend", "holds", "refunds", "undo", "moves", "points", "rules", "life", "codes")
+    for name in (
+        "spend",
+        "holds",
+        "refunds",
+        "undo",
+        "moves",
+        "points",
+        "rules",
+        "life",
+        "codes",
+        "bounds",
+    )
 )
 _DOMAIN: Final = (
-    "spending", "holds", "reversal", "transfer", "points", "decision", "rules",
+    "spending", "holds", "reversal", "transfer", "points", "customers", "lifecycle", "decision",
+    "rules",
 )  # fmt: skip
 #: The money modules, each with the tests that are expected to notice a change of it.
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     **{f"server/domain/{name}.py": _DOMAIN_TESTS for name in _DOMAIN},
+    "server/domain/model.py": ("tests/domain/test_model.py", *_DOMAIN_TESTS),
     "server/domain/currency.py": ("tests/domain/test_currency.py",),
     "compat_http/amounts.py": ("tests/compat/test_amounts.py",),
 }
@@ -76,6 +92,13 @@ class Mutant:
         assert changed is not None, f"{self} changes nothing"
         return str(changed)
 
+    def compiles(self) -> bool:
+        try:
+            compile(self.source(), self.path, "exec")
+        except SyntaxError:
+            return False
+        return True
+
     def difference(self) -> str:
         """The changed lines, old and new, for people."""
         old, new = (ROOT / self.path).read_text().splitlines(), self.source().splitlines()
@@ -86,7 +109,8 @@ class Mutant:
 def mutants_of(path: str) -> list[Mutant]:
     """All mutants of a module, in the order of its lines.
 
-    Not of assertions and of the sizes of caches: what those change no caller can see.
+    Not of assertions and of the sizes of caches: what those change no caller can see.  The star of
+    a parameter is no operator: what would not even compile is left out.
     """
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator, operator_names
@@ -101,6 +125,7 @@ def mutants_of(path: str) -> list[Mutant]:
         )
         found += [Mutant(path, name, place, line) for place, (line, _) in enumerate(places)]
     seen = [each for each in found if not _UNSEEN.match(lines[each.line - 1])]
+    seen = [each for each in seen if "BinaryOperator" not in each.operator or each.compiles()]
     return sorted(seen, key=lambda each: (each.line, each.operator, each.place))
 
 
@@ -122,6 +147,15 @@ def survivors(changes: Sequence[ChangeT]) -> list[ChangeT]:
     Raises:
         RuntimeError: the tests are red without any mutant, or the worker broke.
     """
+    workers = min(os.cpu_count() or 1, len(changes))
+    stripes = [changes[number::workers] for number in range(workers)]
+    with ThreadPoolExecutor(workers or 1) as pool:
+        left = {id(change) for found in pool.map(_survivors, stripes) for change in found}
+    return [change for change in changes if id(change) in left]
+
+
+def _survivors(changes: Sequence[ChangeT]) -> list[ChangeT]:
+    """What one worker finds."""
     paths = dict.fromkeys(change.path for change in changes)
     work = [
         *({"path": path, "source": (ROOT / path).read_text()} for path in paths),
@@ -208,22 +242,25 @@ class _InItsPlace(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the survivors of the modules that are named, or of all."""
+    """Prints the survivors of the modules that are named, or of all, and keeps them in var/."""
     if arguments == ["--worker"]:
         _work()
         return 0
-    for path in arguments or TESTS:
-        mutants = mutants_of(path)
-        left = survivors(mutants)
-        print(f"{path}: {len(mutants) - len(left)} of {len(mutants)} killed", flush=True)
-        _print(left)
+    parser = argparse.ArgumentParser(prog="python -m tests.prove.mutants")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="a module; all when left out")
+    parser.add_argument("--part", default="1/1", metavar="N/M", help="the Nth of M parts")
+    chosen = parser.parse_args(arguments)
+    number, parts = map(int, chosen.part.split("/"))
+    mutants = [mutant for path in chosen.paths or TESTS for mutant in mutants_of(path)]
+    tried = mutants[len(mutants) * (number - 1) // parts : len(mutants) * number // parts]
+    left = survivors(tried)
+    lines = [f"{len(tried) - len(left)} of {len(tried)} killed"]
+    lines += [f"{each.path}:{each.line} {each.operator}\n{each.difference()}" for each in left]
+    kept = ROOT / "var" / f"mutants-{number}-of-{parts}.txt"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("\n".join(lines) + "\n")
+    print(kept.read_text(), end="")
     return 0
-
-
-def _print(mutants: Iterable[Mutant]) -> None:
-    for mutant in mutants:
-        print(f"  {mutant.line}: {mutant.operator.removeprefix('core/')}")
-        print("    " + mutant.difference().replace("\n", "\n    "), flush=True)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Line:
     """One line of the table: what a suite measured.  `outcome` is pytest's word for the test.
 
     `test` is the node id; of a test that reported nothing it has no parameters, and `cases` says
-    how many there were.
+    how many there were.  `times` says how much more of it a release runs than a push.
     """
 
     suite: str
@@ -39,6 +39,7 @@ class Line:
     seed: int = 0
     size: Size = "push"
     cases: int = 1
+    times: float = 1.0
     seconds: float = 0.0
     outcome: str = ""
     why: str = ""
@@ -71,10 +72,13 @@ class Proof:
 
     size: Size
     seed: int
+    times: float = 1.0
     lines: list[Line] = field(default_factory=list)
 
     def cases(self, *, push: int, release: int) -> int:
         """How many cases to run at the size that was asked for."""
+        # Of steps between cases, fewer are more.
+        self.times = max(release / push, push / release)
         return push if self.size == "push" else release
 
     def random(self, purpose: str) -> random.Random:
@@ -83,4 +87,9 @@ class Proof:
 
     def report(self, suite: str, **figures: Figure) -> None:
         """Adds a line to the table of `make prove`."""
-        self.lines.append(Line(suite, figures, seed=self.seed, size=self.size))
+        self.lines.append(Line(suite, figures, seed=self.seed, size=self.size, times=self.times))
+
+
+def engine_of(database_url: str) -> str:
+    """How lines name an engine: sqlite or postgresql."""
+    return database_url.partition(":")[0].partition("+")[0]

@@ -16,11 +16,16 @@ ROOT: Final = Path(__file__).parent.parent.parent
 PATH: Final = ROOT / "PROOF.md"
 _PROVE: Final = ROOT / "var" / "prove.json"
 _BENCH: Final = ROOT / "var" / "bench.json"
-#: The plots of `make bench`, as they are published.
+#: The plots and profiles of `make bench`, as they are published.
 _PLOTS: Final = ROOT / "docs" / "figures"
 #: Between these stands the table of guarantees, which a test compares with the code's.
 BEGIN: Final = "<!-- guarantees -->"
 END: Final = "<!-- end of guarantees -->"
+#: What the column of that name says.
+_SIZES: Final = (
+    "A push has 25 minutes; *Release* is how many times as much"
+    ' `make prove ARGS="--size release"` runs.'
+)
 _WORDS: Final = {"passed": "ok", "failed": "**RED**", "skipped": "not run"}
 
 
@@ -44,8 +49,9 @@ def write(content: dict[str, Any]) -> None:
     bench = json.loads(_BENCH.read_text()) if _BENCH.exists() else None
     if bench is not None:
         _PLOTS.mkdir(parents=True, exist_ok=True)
-        for plot in _BENCH.parent.glob("bench-*.svg"):
-            shutil.copy(plot, _PLOTS)
+        for pattern in ("bench-*.svg", "profile-*.txt"):
+            for found in _BENCH.parent.glob(pattern):
+                shutil.copy(found, _PLOTS)
     PATH.write_text(document(content, bench))
 
 
@@ -107,9 +113,10 @@ def _summary(content: dict[str, Any]) -> str:
 
 def _suites(content: dict[str, Any]) -> str:
     """A row for each line that was reported, under the file it stands in."""
-    rows = ["## Suites", "", "| Suite | What it saw | Seconds | |", "|---|---|--:|---|"]
+    rows = ["## Suites", "", _SIZES, "", "| Suite | What it saw | Seconds | Release | |"]
+    rows.append("|---|---|--:|--:|---|")
     for module in dict.fromkeys(_module(line) for line in content["suites"]):
-        rows.append(f"| **{module.removeprefix('tests/')}** | | | |")
+        rows.append(f"| **{module.removeprefix('tests/')}** | | | | |")
         rows += [_row(line) for line in content["suites"] if _module(line) == module]
     return "\n".join(rows)
 
@@ -119,13 +126,15 @@ def _row(line: dict[str, Any]) -> str:
     if line["outcome"] != "passed":
         why = line["why"].replace("|", "\\|")
         word += f": {why}<br>again: `{line['replay']}`"
-    return f"| {line['suite']} | {_figures(line)} | {line['seconds']:g} | {word} |"
+    times = line.get("times", 1)
+    more = f"×{times:,.0f}" if line["size"] == "push" and times > 1 else ""
+    return f"| {line['suite']} | {_figures(line)} | {line['seconds']:g} | {more} | {word} |"
 
 
 def _figures(line: dict[str, Any]) -> str:
     figures = {name: _number(value) for name, value in line["figures"].items()}
     words = [f"{name.replace('_', ' ')} {value}" for name, value in figures.items()]
-    return ", ".join(words) or (f"{line['cases']:,} cases" if line["cases"] > 1 else "")
+    return ", ".join(words) or f"{line['cases']:,} {'case' if line['cases'] == 1 else 'cases'}"
 
 
 def _number(value: object) -> str:
@@ -186,6 +195,10 @@ def _speed(bench: dict[str, Any]) -> str:
     for plot in sorted(_PLOTS.glob("bench-*.svg")):
         title = plot.stem.removeprefix("bench-").capitalize()
         rows += ["", f"![{title}]({plot.relative_to(ROOT)})"]
+    for profile in sorted(_PLOTS.glob("profile-*.txt")):
+        layers, _, _ = profile.read_text().partition("\n\nµs a call  share  function")
+        rows += ["", f"Where the time goes ([by function]({profile.relative_to(ROOT)})):", ""]
+        rows += ["```", layers, "```"]
     return "\n".join(rows)
 
 
@@ -196,7 +209,7 @@ def _conditions(bench: dict[str, Any]) -> str:
         f" alternating, medians. Client ({given['generator']}), server and database on one machine,"
         f" whose disk syncs in {machine['fdatasync_p50_microseconds']} µs"
         f" ({machine['file_system']}); {given['postgresql']}."
-        " What stands in the way of a figure is in DECISIONS."
+        " What stands in the way of a figure is in the profiles below and in DECISIONS."
     )
 
 

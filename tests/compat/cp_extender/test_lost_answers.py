@@ -184,7 +184,7 @@ def test_the_shop_asks_again_after_504(behind: FaultProxy, hasty: ShimServer) ->
 
 @pytest.mark.slow
 def test_the_shop_gives_up_after_504(
-    behind: FaultProxy, hasty: ShimServer, shim: ShimServer
+    proof: Proof, behind: FaultProxy, hasty: ShimServer, shim: ShimServer
 ) -> None:
     """What was confirmed is undone, and every later question is answered accordingly."""
     card, address = new_card(shim.address), hasty.address
@@ -201,3 +201,4 @@ def test_the_shop_gives_up_after_504(
     assert again != code
     assert settle(shim.address, "Confirm", card, again).status == 204
     assert balances(shim.address, card) == (60.0, 0.0)
+    proof.report("Confirmation answered 504, cp", told_unknown=1, undone=1)

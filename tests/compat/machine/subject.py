@@ -4,6 +4,7 @@ What the dialect tells is taken from its own answer; what it does not tell (the 
 that the model predicts) is looked up over gRPC under the id that the request must have got.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +53,7 @@ class DialectSubject(RpcSubject):
 
     def __init__(self, database_url: str, directory: Path, voice: Voice) -> None:
         self.voice = voice
-        self.spoken: dict[str, int] = {}
+        self.spoken: Counter[str] = Counter()
         address = f"127.0.0.1:{free_port()}"
         super().__init__(database_url, directory, grpc_address=address)
         self.shim = ShimServer(address, directory, environment=voice.environment)
@@ -84,9 +85,7 @@ class DialectSubject(RpcSubject):
         before = self._ledger_time()
         self._latest = max(self._latest, self.clock.now)
         said = line.send(self.shim.address, self.token(request.client, request.operation))
-        self.spoken[type(request.operation).__name__] = (
-            self.spoken.get(type(request.operation).__name__, 0) + 1
-        )
+        self.spoken[type(request.operation).__name__] += 1
         looked = self._look_up(request, line)
         if looked.state == _LOOKED.NOT_SEEN and self._ledger_time() == before:
             self.tick()  # refused before the ledger's clock could move, as the model says it does

@@ -3,16 +3,14 @@
 So each life is as varied as the core's, and the dialect meets cards in every state.
 """
 
-import os
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import rule
 
-from server.verify import verify
 from tests import operations as o
 from tests.compat.machine.cp import CpVoice
 from tests.compat.machine.iwarehouse import IwarehouseVoice
@@ -20,12 +18,12 @@ from tests.compat.machine.resico import ResicoVoice
 from tests.compat.machine.retail7 import Retail7Voice
 from tests.compat.machine.subject import DialectSubject
 from tests.compat.machine.voice import Voice
+from tests.model.lives import Tally, live
 from tests.model.machine import AMOUNT, CLIENT, PICK, LedgerMachine
-from tests.model.test_ledger_machine import EXAMPLES
-from tests.model.test_ledger_machine import SETTINGS as CORE
+from tests.prove.proof import Proof
 
-#: Twelve instead of the core's two hundred lives: here each request costs several.
-SETTINGS: Final = settings(CORE, max_examples=int(EXAMPLES or 12))
+#: Fewer than the core's: here each request costs several.
+LIVES: Final = 12
 
 
 class Till(LedgerMachine):
@@ -101,27 +99,37 @@ VOICES: Final[dict[str, tuple[type[Voice], type[LedgerMachine], set[str]]]] = {
 
 @pytest.mark.parametrize("name", VOICES)
 def test_every_answer_is_the_models(name: str, sqlite_url: str, tmp_path: Path) -> None:
-    _run(name, sqlite_url, tmp_path)
+    _run(name, sqlite_url, tmp_path, LIVES)
 
 
 def test_every_answer_is_the_models_on_postgresql(postgresql_url: str, tmp_path: Path) -> None:
-    _run("retail7", postgresql_url, tmp_path)
+    _run("retail7", postgresql_url, tmp_path, LIVES)
 
 
-def _run(name: str, database_url: str, directory: Path) -> None:
-    make, base, operations = VOICES[name]
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VOICES)
+def test_every_answer_is_the_models_at_length(
+    proof: Proof, name: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    lives = proof.cases(push=12, release=2000)
+    tally, spoken = _run(name, sqlite_url, tmp_path, lives, seed=proof.seed)
+    proof.report(
+        f"Lives through {name}",
+        lives=tally.lives, steps=tally.steps, requests=tally.requests,
+        of_them_in_its_words=spoken.total(), other_answers=0,
+    )  # fmt: skip
+
+
+def _run(
+    name: str, database_url: str, directory: Path, lives: int, *, seed: int | None = None
+) -> tuple[Tally, Counter[str]]:
+    """What was done, and what of it the dialect has words for, by operation."""
+    make, machine, operations = VOICES[name]
     subject = DialectSubject(database_url, directory, make())
-
-    class Machine(base):  # type: ignore[valid-type, misc]
-        def __init__(self) -> None:
-            super().__init__(subject)
-
     try:
-        run_state_machine_as_test(Machine, settings=SETTINGS)
-        report = verify(subject.database)
-        assert report.ok, [str(problem) for problem in report.problems]
-        print(f"{name}: {dict(sorted(subject.spoken.items()))}")
-        if os.environ.get("MODEL_EXAMPLES") is None:
-            assert subject.spoken.keys() >= operations, "too few lives"
+        tally = live(subject, lives, machine=machine, seed=seed)
     finally:
         subject.close()
+    if seed is None:
+        assert subject.spoken.keys() >= operations, "too few lives"
+    return tally, subject.spoken

@@ -15,7 +15,7 @@ from tests.faults.workload import Load
 from tests.grpc_server import GrpcServer
 from tests.postgres import PostgresServer
 from tests.prove.disk.prefixes import check_prefix, giftcard, rows
-from tests.prove.proof import Proof
+from tests.prove.proof import Proof, engine_of
 
 _LOAD_SECONDS: Final = 0.5
 
@@ -36,8 +36,8 @@ async def test_it_is_a_prefix_of_history(
     proof: Proof, urls: tuple[str, str], tmp_path: Path
 ) -> None:
     live, restored = urls
-    engine = live.partition(":")[0].partition("+")[0]
-    rounds = proof.cases(push=1, release=50)
+    engine = engine_of(live)
+    rounds = proof.cases(push=2, release=50)
     kept, later = 0, 0
     request_ids: set[str] = set()
     with AckLog(tmp_path / "acks.jsonl") as log, GrpcServer(live, tmp_path) as server:

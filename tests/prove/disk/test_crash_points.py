@@ -28,9 +28,10 @@ def test_killed_at_a_few_system_calls(stage: Stage) -> None:
     check_crash_points(Proof("push", 1), stage, 5)
 
 
-def test_an_answer_before_the_commit_is_found(stage: Stage) -> None:
+def test_an_answer_before_the_commit_is_found(proof: Proof, stage: Stage) -> None:
     with pytest.raises(AssertionError, match=r"seed 1, .*: 1/"):
         check_crash_points(Proof("push", 1), stage, 6, plant="answer before commit")
+    proof.report("Bug found by crash points, an answer before the commit", points=6)
 
 
 def check_crash_points(

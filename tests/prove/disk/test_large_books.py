@@ -14,7 +14,7 @@ from server.storage import migrate, schema
 from server.storage.database import Connection, Database
 from server.verify import Report, verify
 from tests.prove.disk.story import Shop, found_shop, story
-from tests.prove.proof import Proof
+from tests.prove.proof import Proof, engine_of
 
 _WIDTH: Final = 128
 _BATCHES: Final = 11
@@ -54,7 +54,7 @@ def _silent(what: str, done: int, steps: int) -> None:
 
 
 def check_large_books(proof: Proof, url: str, folder: Path, transactions: int) -> None:
-    engine = url.partition(":")[0].partition("+")[0]
+    engine = engine_of(url)
     start = time.perf_counter()
     fill(url, transactions, proof.seed)
     filled = time.perf_counter() - start

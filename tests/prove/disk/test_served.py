@@ -133,7 +133,7 @@ async def _check_full_disk(
     proof: Proof, disk: Path, folder: Path, postgres: PostgresServer, full: str
 ) -> None:
     url = postgres.create_database("giftcard")
-    rounds = proof.cases(push=1, release=20)
+    rounds = proof.cases(push=2, release=20)
     ended, reads = 0, Counter[str]()
     with AckLog(folder / "acks.jsonl") as log, GrpcServer(url, folder) as server:
         server.start()

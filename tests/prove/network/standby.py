@@ -6,6 +6,9 @@ from pathlib import Path
 
 from tests.postgres import PostgresServer, start_postgres
 
+#: A connection that a dead primary left half-open is given up after a minute otherwise.
+_SETTINGS = {"wal_receiver_timeout": "2s", "wal_retrieve_retry_interval": "200ms"}
+
 
 def make_standby(primary: PostgresServer, address: str, directory: Path) -> PostgresServer:
     """Copies the primary at host:port `address` and follows it from there."""
@@ -23,4 +26,4 @@ def make_standby(primary: PostgresServer, address: str, directory: Path) -> Post
     )
     if done.returncode:
         raise RuntimeError(f"pg_basebackup failed: {done.stderr.strip()}")
-    return start_postgres(directory, durable=True)
+    return start_postgres(directory, durable=True, settings=_SETTINGS)

@@ -71,7 +71,7 @@ def pair(own_engine: None) -> Iterator[Pair]:
 
 async def test_a_replay_waits_for_the_standby_too(proof: Proof, pair: Pair, tmp_path: Path) -> None:
     url = pair.primary.url_for(_DATABASE)
-    cycles = proof.cases(push=1, release=50)
+    cycles = proof.cases(push=4, release=50)
     with GrpcServer(url, tmp_path, environment=_SETTINGS) as server:
         server.start()
         async with connected(server.address) as client:

@@ -5,34 +5,30 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import rule
 
-from server.verify import verify
-from tests import operations as o
 from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, connected
 from tests.grpc_server import GrpcServer
 from tests.ledger_subject import LedgerSubject
+from tests.model.lives import live
 from tests.model.machine import LedgerMachine
-from tests.operations import DAY, Request
-from tests.prove.proof import Proof
+from tests.operations import Subject
+from tests.prove.proof import Proof, engine_of
 
-_STEPS = 50
 _LIBRARIES: Final = "*/faketime/libfaketimeMT.so.1"
 
 
 @pytest.mark.slow
 def test_lives_under_any_clock(proof: Proof, database_url: str) -> None:
     """The state machine of tests/model, whose clock also leaps for months, either way."""
-    lives = proof.cases(push=60, release=3000)
     subject = LedgerSubject(database_url)
     leaps: list[int] = []
 
     class Machine(LedgerMachine):
-        def __init__(self) -> None:
+        def __init__(self, subject: Subject) -> None:
             super().__init__(subject)
             self.latest = self.clock.now
 
@@ -46,42 +42,16 @@ def test_lives_under_any_clock(proof: Proof, database_url: str) -> None:
             # The next life begins after all that the ledger has seen.
             self.clock.now = max(self.latest, self.now)
 
-    drawn = settings(
-        max_examples=lives, stateful_step_count=_STEPS, deadline=None, database=None,
-        print_blob=True, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    try:
+        tally = live(subject, proof.cases(push=100, release=3000), machine=Machine, seed=proof.seed)
+    finally:
+        subject.close()
+    back = sum(leap < 0 for leap in leaps)
+    proof.report(
+        f"Lives under any clock, {engine_of(database_url)}",
+        lives=tally.lives, steps=tally.steps, leaps=len(leaps), back=back, other_answers=0,
     )  # fmt: skip
-    try:
-        seed(proof.seed)(Machine)
-        run_state_machine_as_test(Machine, settings=drawn)
-        report = verify(subject.database)
-        back = sum(leap < 0 for leap in leaps)
-        proof.report(
-            f"Lives under any clock, {database_url.partition(':')[0].partition('+')[0]}",
-            lives=lives, steps=lives * _STEPS, leaps=len(leaps), back=back,
-            wrong_rows=len(report.problems),
-        )  # fmt: skip
-        assert back, "the clock never stepped back"
-        assert report.ok, [str(problem) for problem in report.problems]
-    finally:
-        subject.close()
-
-
-def test_a_request_of_400_days_ago_is_a_replay(database_url: str) -> None:
-    subject = LedgerSubject(database_url)
-    try:
-        subject.perform(Request(o.Issue("card", 50), "issue"))
-        spent = Request(o.Redeem("card", 20), "spent")
-        first = subject.perform(spent)
-        assert first.approved == 20
-        subject.clock.now += 400 * DAY
-        subject.crash()
-        again = subject.perform(spent)
-        assert (again.replayed, again.stored) == (True, first.stored)
-        other = subject.perform(Request(o.Redeem("card", 21), "spent"))
-        assert other.reason == "REQUEST_ID_REUSED"
-    finally:
-        subject.close()
+    assert back, "the clock never stepped back"
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def test_bytes_that_reach_every_branch(proof: Proof, name: str) -> None:
     """By atheris, which looks for inputs that take other branches."""
     if importlib.util.find_spec("atheris") is None:
         pytest.skip("atheris has no wheel for this Python: Hypothesis alone invents the inputs")
-    inputs = proof.cases(push=100_000, release=20_000_000)
+    inputs = proof.cases(push=200_000, release=200_000_000)
     done = subprocess.run(
         [
             sys.executable,

@@ -17,7 +17,7 @@ from tests.faults.checks import check_books
 from tests.faults.client import connected
 from tests.faults.conftest import MakeServer
 from tests.grpc_server import GrpcServer
-from tests.prove.proof import Proof
+from tests.prove.proof import Proof, engine_of
 
 _RECEIVE_SECONDS = 2
 _SLOW_SENDERS = 200
@@ -144,7 +144,7 @@ async def test_garbage_costs_no_memory(
         growth = _memory(server.process_id) - before
         balance = (await client.card(card)).balance.minor_units
     proof.report(
-        f"Hostile connections, gRPC, {server.database_url.partition(':')[0].partition('+')[0]}",
+        f"Hostile connections, gRPC, {engine_of(server.database_url)}",
         kinds=len(HOSTILE), rounds=rounds, others_served=served,
         growth_mebibytes=round(growth / _MEBIBYTE, 1),
     )  # fmt: skip

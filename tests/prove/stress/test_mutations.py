@@ -8,8 +8,8 @@ from tests.prove.stress.seeded_bugs import BUGS, Bug
 
 #: Share of mutants that tests must kill.
 _SCORE_MIN = 0.9
-#: A sample may miss the score by chance; below this it is no chance any more.
-_SCORE_OF_SAMPLE_MIN = 0.75
+#: Of a sample of 60.  By chance 7 samples in 100 of a score of 0.90 are below, of 0.95 1 in 1,000.
+_SCORE_OF_SAMPLE_MIN = 0.85
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.cost)

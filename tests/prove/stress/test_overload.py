@@ -16,7 +16,7 @@ from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, Said, connected
 from tests.faults.conftest import MakeServer
-from tests.prove.proof import Proof
+from tests.prove.proof import Proof, engine_of
 
 _SETTINGS = {
     "GIFTCARD_QUEUE_LIMIT": "40",
@@ -58,7 +58,7 @@ async def test_five_times_what_it_can_do(proof: Proof, make_server: MakeServer) 
     shed = sorted(told.shed_seconds)
     lost = c.INITIAL * len(cards) - done - left
     proof.report(
-        f"Overload, {server.database_url.partition(':')[0].partition('+')[0]}",
+        f"Overload, {engine_of(server.database_url)}",
         peak_per_second=round(peak), offered_per_second=round(peak * _TIMES),
         goodput_per_second=round(goodput), goodput_of_peak=round(goodput / peak, 2),
         shed=len(shed), shed_p50_ms=_milliseconds(shed, 0.5), shed_p99_ms=_milliseconds(shed, 0.99),

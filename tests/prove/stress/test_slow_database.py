@@ -20,7 +20,7 @@ _DEADLINE_SECONDS = 2.0
 #: What a busy machine may add before a caller counts as left waiting.
 _LATE_SECONDS = 1.0
 _CALLERS = 16
-_DELAYS_SECONDS = (0.05, 0.2, 1.0, 10.0)
+_DELAYS_SECONDS = (0.002, 0.02, 0.2, 1.0, 10.0)
 
 
 @pytest.mark.slow
@@ -62,6 +62,7 @@ async def test_an_answer_or_a_refusal_in_time(
     )  # fmt: skip
     allowed = {"OK", "DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE", "RESOURCE_EXHAUSTED"}
     assert codes <= allowed, codes
+    assert "OK" in codes, "it was never quick enough for anybody"
     assert lost == 0
     check_books(postgresql_url)
 
