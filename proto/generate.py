@@ -172,7 +172,7 @@ def _lint() -> int:
     if BASELINE.is_file():
         against = str(BASELINE.relative_to(ROOT))
         commands.append(["breaking", image, "--against", against, "--path", "giftcard"])
-    buf = str(_script("buf"))
+    buf = str(script("buf"))
     failures = sum(
         subprocess.run([buf, *command], cwd=ROOT, check=False).returncode != 0
         for command in commands
@@ -190,10 +190,10 @@ def _protoc(*arguments: str) -> None:
 def _plugin_options() -> list[str]:
     """Names the plugins of this environment, which need not be on the search path."""
     names = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
-    return [f"--plugin={name}={_script(name)}" for name in names]
+    return [f"--plugin={name}={script(name)}" for name in names]
 
 
-def _script(name: str) -> Path:
+def script(name: str) -> Path:
     return Path(sysconfig.get_path("scripts")) / (name + (".exe" if os.name == "nt" else ""))
 
 

@@ -81,10 +81,12 @@ def create(
         (draft / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
         for path in (draft / manifest.data, draft / MANIFEST, draft):
             copies.sync(path)
+        old = draft.with_name(f"{draft.name}.replaced")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         draft.rename(folder)
         copies.sync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

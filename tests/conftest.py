@@ -39,11 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """One PostgreSQL for the whole run. Without one the tests fail: both engines are promised."""
+def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """One PostgreSQL for the whole run, the one that was given if any. Without one the tests fail:
+    both engines are promised."""
     unavailable: str | None = None
     try:
-        with open_postgres() as server:
+        with open_postgres(request.config.getoption("--database-url")) as server:
             yield server
     except PostgresUnavailableError as error:
         unavailable = str(error)

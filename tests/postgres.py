@@ -299,13 +299,13 @@ def temporary_directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def open_postgres() -> Iterator[Postgres]:
-    """Yields the server that TEST_DATABASE_URL names, or else a fast one of our own.
+def open_postgres(url: str | None = None) -> Iterator[Postgres]:
+    """Yields the server of that URL or of TEST_DATABASE_URL, or else a fast one of our own.
 
     Raises:
         PostgresUnavailableError: neither is to be had.
     """
-    url = os.environ.get("TEST_DATABASE_URL")
+    url = url or os.environ.get("TEST_DATABASE_URL")
     if url is not None:
         yield Postgres(make_url(url))
         return

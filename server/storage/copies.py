@@ -8,7 +8,6 @@ the log from starting anew meanwhile.  PostgreSQL: its own pg_dump and pg_restor
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -135,30 +134,60 @@ def replaced_sqlite(url: str, *, force: bool) -> Iterator[Path]:
                 f"{path} is there already. Name another one in GIFTCARD_DATABASE_URL, or use"
                 " --force: what is there is then kept beside it under another name."
             )
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            draft = Path(folder) / "restored.db"
+        with _draft_beside(path) as draft:
             yield draft
             sync(draft)
-            if path.stat().st_size:
-                _put_aside(path)
+            _put_aside(path)
             draft.replace(path)
             sync(path.parent)
     finally:
         # Taking the lock made an empty file; a server must not take that for a new database.
-        if not path.stat().st_size:
+        if path.exists() and not path.stat().st_size:
             path.unlink()
         os.close(lock)
 
 
+@contextmanager
+def _draft_beside(path: Path) -> Iterator[Path]:
+    """In a folder of a name of its own, so that what a killed restore left is found and removed."""
+    folder = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder / "restored.db"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _put_aside(path: Path) -> None:
-    """The database first: without it, what is left beside cannot be taken for its log."""
+    """Leaves nothing under the name: neither a database nor a log that another one would take for
+    its own.
+
+    At every moment what stood there is whole under one of two names, its log with it.
+    """
     number = 1
-    while (aside := path.with_name(f"{path.name}.replaced-{number}")).exists():
+    while any(_beside(path, number, suffix).exists() for suffix in ("", *_SIDE_FILES)):
         number += 1
-    for suffix in ("", *_SIDE_FILES):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.replace(aside.with_name(aside.name + suffix))
+    logs = [suffix for suffix in _SIDE_FILES if _beside(path, 0, suffix).exists()]
+    if path.stat().st_size:
+        for suffix in logs:
+            copy = _beside(path, number, suffix)
+            shutil.copyfile(_beside(path, 0, suffix), copy)
+            copy.chmod(0o600)
+            sync(copy)
+        path.replace(_beside(path, number, ""))
+        sync(path.parent)
+    for suffix in logs:
+        log = _beside(path, 0, suffix)
+        copied = _beside(path, number, suffix).exists()
+        log.unlink() if copied else log.replace(_beside(path, number, suffix))
+    sync(path.parent)
+
+
+def _beside(path: Path, number: int, suffix: str) -> Path:
+    """A file of the database, or of the one that was put aside under this number."""
+    aside = f".replaced-{number}" if number else ""
+    return path.with_name(f"{path.name}{aside}{suffix}")
 
 
 def _sqlite_file(url: str) -> Path:

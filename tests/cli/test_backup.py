@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from server import backup
 from server.backup import MANIFEST, CopyError
 from server.secrets import create_key_file, load_keys
 from server.settings import Settings
-from server.storage import copies, schema
+from server.storage import copies
 from server.storage.database import Database, UnsafeDatabaseError, normalize_url
 from server.verify import verify
 from tests.bench.seeding import seed_cards
@@ -22,6 +21,7 @@ from tests.cli.giftcard import run
 from tests.grpc_server import keys_in
 from tests.postgres import Postgres
 from tests.postgres_programs import find_programs
+from tests.prove.disk.prefixes import everything_in
 
 _CARDS = 20
 
@@ -68,15 +68,6 @@ def _at(settings: Settings, url: str) -> Settings:
     return Settings(database_url=url, key_file=settings.key_file)
 
 
-def _rows(url: str) -> dict[str, list[Any]]:
-    """Everything that is in the database, in an order of its own."""
-    with closing(Database(url)) as database, database.connect_reader() as connection:
-        return {
-            table.name: sorted(map(repr, connection.execute(select(table)).all()))
-            for table in schema.metadata.sorted_tables
-        }
-
-
 def test_what_is_restored_is_what_was_there(
     settings: Settings, another_url: str, tmp_path: Path
 ) -> None:
@@ -88,7 +79,7 @@ def test_what_is_restored_is_what_was_there(
         0o600
     }
     assert _restore(_at(settings, another_url), tmp_path / "backup") == made
-    assert _rows(another_url) == _rows(settings.database_url)
+    assert everything_in(another_url) == everything_in(settings.database_url)
     with closing(Database(another_url)) as database:
         assert verify(database).ok
 
@@ -109,13 +100,13 @@ def test_nothing_is_overwritten_unless_forced(
     with pytest.raises(CopyError, match="is there already"):
         _create(settings, folder)
     seed_cards(another_url, keys_in(tmp_path), 1, print)
-    before = _rows(another_url)
+    before = everything_in(another_url)
     other = _at(settings, another_url)
     with pytest.raises(CopyError, match=r"is there already|not empty"):
         _restore(other, folder)
-    assert _rows(another_url) == before
+    assert everything_in(another_url) == before
     _restore(other, folder, force=True)
-    assert _rows(another_url) == _rows(settings.database_url)
+    assert everything_in(another_url) == everything_in(settings.database_url)
     assert _create(settings, folder, force=True, check=False).feeds == first.feeds
     assert backup.read_manifest(folder).transactions is None
 
@@ -136,8 +127,8 @@ def test_sqlite_keeps_what_it_replaces(sqlite_url: str, tmp_path: Path) -> None:
     for suffix in ("", "-wal"):
         Path(f"{path}.kept{suffix}").replace(f"{path}{suffix}")
     _restore(settings, tmp_path / "backup", force=True)
-    assert "Renamed" not in str(_rows(sqlite_url)["merchant"])
-    assert "Renamed" in str(_rows(f"{sqlite_url}.replaced-1")["merchant"])
+    assert "Renamed" not in str(everything_in(sqlite_url)["merchant"])
+    assert "Renamed" in str(everything_in(f"{sqlite_url}.replaced-1")["merchant"])
 
 
 def test_a_server_that_runs_is_in_the_way_of_a_restore(settings: Settings, tmp_path: Path) -> None:

@@ -32,6 +32,15 @@ async def giftcard(url: str, directory: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def everything_in(url: str) -> dict[str, list[Any]]:
+    """All rows of all tables, in an order of their own."""
+    with closing(Database(url)) as database, database.connect_reader() as connection:
+        return {
+            table.name: sorted(map(repr, connection.execute(select(table)).all()))
+            for table in schema.metadata.sorted_tables
+        }
+
+
 def rows(url: str) -> dict[str, dict[Any, Any]]:
     """Table by table, by their keys."""
     found: dict[str, dict[Any, Any]] = {}
