@@ -14,6 +14,8 @@ from tests.prove.guarantees import GUARANTEES, table
 
 ROOT: Final = Path(__file__).parent.parent.parent
 PATH: Final = ROOT / "PROOF.md"
+#: How long each module took in the run that is published: what balances the lanes of a first run.
+SECONDS: Final = Path(__file__).with_name("seconds.json")
 _PROVE: Final = ROOT / "var" / "prove.json"
 _BENCH: Final = ROOT / "var" / "bench.json"
 #: The plots and profiles of `make bench`, as they are published.
@@ -53,6 +55,7 @@ def write(content: dict[str, Any]) -> None:
             for found in _BENCH.parent.glob(pattern):
                 shutil.copy(found, _PLOTS)
     PATH.write_text(document(content, bench))
+    SECONDS.write_text(json.dumps(content["modules"], indent=1, sort_keys=True) + "\n")
 
 
 def write_again() -> None:
