@@ -40,8 +40,10 @@ _LOOKUPS_TOGETHER_MAX = 512
 #: How long a batch rests after the one before, for each command that was in that one.  Under load
 #: most of a batch's cost is the same for two commands and for fifty, and the loop has other work to
 #: do meanwhile; where little arrives, nobody has to wait for more.  A batch of one needs no rest:
-#: whoever was alone just now has nobody to wait for.
+#: whoever was alone just now has nobody to wait for.  Beside the loop a batch has to win the
+#: interpreter from it after each statement, so there it rests longer.
 _WRITING_REST_SECONDS = 0.0003
+_WRITING_REST_BESIDE_LOOP_SECONDS = 0.001
 _LOOK_UP_REST_SECONDS = 0.001
 _REST_SECONDS_MAX = 0.007
 
@@ -107,7 +109,8 @@ class Bridge:
         self._writer_thread = ThreadPoolExecutor(1, "ledger-writer")
         self._cards_thread = ThreadPoolExecutor(1, "card-reader")
         self._reads_thread = ThreadPoolExecutor(1, "reader")
-        self._writing = _Pace(self._loop, self._start_batch, _WRITING_REST_SECONDS)
+        rest = _WRITING_REST_SECONDS if on_loop else _WRITING_REST_BESIDE_LOOP_SECONDS
+        self._writing = _Pace(self._loop, self._start_batch, rest)
         self._looking_up = _Pace(self._loop, self._start_lookups, _LOOK_UP_REST_SECONDS)
         self._lookups: Turns[tuple[CardQuery, asyncio.Future[Any]]] = Turns(_READS_WAITING_MAX)
         self._queries: Turns[tuple[Query, asyncio.Future[Any]]] = Turns(_READS_WAITING_MAX)

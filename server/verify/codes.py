@@ -1,4 +1,7 @@
-"""Reserved codes: every reservation has those that it was made with."""
+"""Reserved codes: every reservation has those that it was made with.
+
+A code's last four are not judged before a card has it: only the keys tell what they repeat.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence

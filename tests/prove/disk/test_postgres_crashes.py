@@ -21,7 +21,6 @@ from tests.prove.disk.workers import Stage, traced, wait_until
 from tests.prove.proof import Proof
 
 _BATCHES: Final = 20
-_STORY_SECONDS: Final = 0.8
 #: By which a backend writes the log, and waits for it.
 _CALLS: Final = ("pwrite64", "fdatasync")
 _KINDS: Final = ("process", "backend", "server")
@@ -48,6 +47,7 @@ def test_killed_at_any_moment(proof: Proof, stage: Stage, server: PostgresServer
     (stage.folder / "template-pg").mkdir(exist_ok=True)
     template = server.create_database("template_shop")
     assert stage.workers.run(stage.job("found", "template-pg", url=template)) == 0
+    story_seconds = _undisturbed_seconds(stage, server)
     for number in range(points):
         kind = _KINDS[number % len(_KINDS)]
         name, seed = f"crash-{number}", proof.seed + number
@@ -61,7 +61,7 @@ def test_killed_at_any_moment(proof: Proof, stage: Stage, server: PostgresServer
                             **facts)  # fmt: skip
             status = _kill_backend(stage, job, call, nth)
         else:
-            seconds = dice.uniform(0, _STORY_SECONDS)
+            seconds = dice.uniform(0, story_seconds)
             what = f"seed {seed}, {kind} after {seconds:.3f} s"
             status = _kill_after(stage, stage.job("live", name, **facts), server, kind, seconds)
         # A killed process says no more; any other one must have come to the end of the story.
@@ -88,6 +88,15 @@ def test_killed_at_any_moment(proof: Proof, stage: Stage, server: PostgresServer
     assert killed["process"] >= points // len(_KINDS) // 3, "most stories ended before the kill"
     assert said.keys() <= {"OUTCOME_UNKNOWN", "UNAVAILABLE"}, said
     assert said["OUTCOME_UNKNOWN"], "no kill met a COMMIT"
+
+
+def _undisturbed_seconds(stage: Stage, server: PostgresServer) -> float:
+    """How long a story takes here when nobody is killed: moments beyond it would meet nothing."""
+    (stage.folder / "whole").mkdir()
+    url = server.create_database("whole_shop", "template_shop")
+    started = time.monotonic()
+    assert stage.workers.run(stage.job("live", "whole", url=url, seed=0, batches=_BATCHES)) == 0
+    return time.monotonic() - started
 
 
 def _kill_backend(stage: Stage, job: Job, call: str, nth: int) -> int:

@@ -40,6 +40,8 @@ def flip(connection: Connection, dice: random.Random) -> str:
     table = schema.metadata.tables[dice.choice(LEDGER)]
     column = dice.choice([c for c in table.columns if f"{table.name}.{c.name}" not in _UNJUDGED])
     row = _any_row(connection, table, dice)
+    if column is schema.code.c.last_four and row.card_id is None:
+        return ""  # It repeats what the sealed code says, which takes the keys to read.
     value = getattr(row, column.name)
     changed = _changed(column, value, dice)
     _update(connection, table, row, {column.name: changed})
