@@ -77,6 +77,7 @@ class Kiosk(LedgerMachine):
         reserved = self.request(o.Authorize(card, None, False, True, 3600), client)
         self.send(reserved)
         self.ask(o.Void(reserved.id), client)
+        self.ask(o.Redeem(card, 25), client)
 
 
 #: Every voice, with the operations that it must have spoken at least once.
