@@ -32,6 +32,7 @@ from compat_http.strict_json import JsonError
 
 logger = logging.getLogger("giftcard.shim")
 
+_READ_AWAY_BYTES_MAX: Final = 1 << 20
 _QUERY_FIELDS_MAX: Final = 32
 
 #: Told of each exchange after its answer was sent: call, request, reply, start (perf_counter).
@@ -192,6 +193,8 @@ def _looks_ahead(headers: Mapping[str, str]) -> bool:
 async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     length = headers.get("content-length", "")
     if length.isdigit() and (len(length) > 12 or int(length) > limit):
+        if "expect" not in headers:
+            await _read_away(receive)
         raise UpstreamRefusal("BODY_TOO_LARGE")
     body = b""
     while True:
@@ -201,9 +204,25 @@ async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> byt
         part: bytes = message.get("body", b"")
         body += part
         if len(body) > limit:
+            if message.get("more_body", False):
+                await _read_away(receive)
             raise UpstreamRefusal("BODY_TOO_LARGE")
         if not message.get("more_body", False):
             return body
+
+
+async def _read_away(receive: Receive) -> None:
+    """Lets the rest of a body come, up to a limit, and forgets it.
+
+    To close on what is still under way resets the connection, and the answer is lost with it: a
+    proxy in between would say 503 (https://www.rfc-editor.org/rfc/rfc9112#section-9.6).
+    """
+    left = _READ_AWAY_BYTES_MAX
+    while left > 0:
+        message = await receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
+        left -= len(message.get("body", b""))
 
 
 async def _send(send: Send, reply: Reply, more: Iterable[tuple[str, str]]) -> None:
@@ -214,7 +233,7 @@ async def _send(send: Send, reply: Reply, more: Iterable[tuple[str, str]]) -> No
     if reply.status != 204:
         headers.append((b"content-length", str(len(body)).encode()))
     if reply.status == 413:
-        headers.append((b"connection", b"close"))  # the rest of the body is not read
+        headers.append((b"connection", b"close"))  # not all of the body may have been read
     headers += [(name.encode(), value.encode()) for name, value in (*reply.headers, *more)]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

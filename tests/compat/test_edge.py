@@ -1,6 +1,8 @@
 """What is refused before any operation sees it, called as ASGI; and bodies that are too large."""
 
 import http.client
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -104,13 +106,24 @@ async def test_every_answer_is_for_the_caller_alone() -> None:
     assert body == b'{"method":"GET","query":{"a":"1"}}'
 
 
-def _post(shim: ShimServer, size: int, *, chunked: bool) -> tuple[int, bytes]:
+def _post(
+    shim: ShimServer, size: int, *, chunked: bool, pause_seconds: float = 0.0
+) -> tuple[int, bytes]:
+    """The answer to a body that comes in pieces, with a pause when half of it was sent."""
     connection = http.client.HTTPConnection(shim.address, timeout=60)
     body = b'{"a": "' + b"x" * (size - 9) + b'"}'
     headers = basic("demo-pos", "demo-pos")
-    sent: Any = (body[at : at + 1000] for at in range(0, size, 1000)) if chunked else body
+    if not chunked:
+        headers |= {"Content-Length": str(size)}
+
+    def pieces() -> Iterator[bytes]:
+        for at in range(0, size, 1000):
+            if at == size // 2000 * 1000:
+                time.sleep(pause_seconds)
+            yield body[at : at + 1000]
+
     try:
-        connection.request("POST", "/retail7/giftcards", sent, headers, encode_chunked=chunked)
+        connection.request("POST", "/retail7/giftcards", pieces(), headers, encode_chunked=chunked)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -122,4 +135,13 @@ def test_a_body_has_a_limit(shim: ShimServer, chunked: bool) -> None:
     status, body = _post(shim, LIMIT, chunked=chunked)
     assert (status, b"INVALID_FIELD" in body) == (400, True), "it was read"
     status, body = _post(shim, LIMIT + 1, chunked=chunked)
+    assert (status, b"BODY_TOO_LARGE" in body) == (413, True)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_still_sends_what_is_too_large_hears_the_answer(
+    shim: ShimServer, chunked: bool
+) -> None:
+    """To close on it would reset the connection, and the answer would be lost."""
+    status, body = _post(shim, 8 * LIMIT, chunked=chunked, pause_seconds=0.3)
     assert (status, b"BODY_TOO_LARGE" in body) == (413, True)
