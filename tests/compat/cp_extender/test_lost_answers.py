@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -163,6 +164,21 @@ def _lose(behind: FaultProxy, ask: Callable[[], Said]) -> None:
     raise AssertionError("its outcome was always known")
 
 
+def _confirmed_unanswered(behind: FaultProxy, address: str) -> tuple[str, Any]:
+    """A card and an authorization that was confirmed without anybody having been told.
+
+    On a busy machine a question may be lost in place of its answer; then nothing was confirmed,
+    and the authorization rightly stands.
+    """
+    for turn in range(5):
+        card = new_card(address)
+        code: Any = authorize(address, card, f"given up {turn}", "40.00").json["AuthCode"]
+        _lose(behind, partial(settle, address, "Confirm", card, code))
+        if balances(address, card) == (60.0, 0.0):
+            return card, code
+    raise AssertionError("it was never confirmed")
+
+
 def _insist(ask: Callable[[], Said]) -> Said:
     """Asks until there is an answer: the shim needs a moment to find its way back."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
@@ -183,22 +199,19 @@ def test_the_shop_asks_again_after_504(behind: FaultProxy, hasty: ShimServer) ->
 
 
 @pytest.mark.slow
-def test_the_shop_gives_up_after_504(
-    proof: Proof, behind: FaultProxy, hasty: ShimServer, shim: ShimServer
-) -> None:
+def test_the_shop_gives_up_after_504(proof: Proof, behind: FaultProxy, hasty: ShimServer) -> None:
     """What was confirmed is undone, and every later question is answered accordingly."""
-    card, address = new_card(shim.address), hasty.address
-    code: Any = authorize(shim.address, card, "given up", "40.00").json["AuthCode"]
-    _lose(behind, lambda: settle(address, "Confirm", card, code))
+    address = hasty.address
+    card, code = _confirmed_unanswered(behind, address)
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while balances(shim.address, card) != (100.0, 0.0):
-        assert time.monotonic() < deadline, "it was never undone"
+    while balances(address, card) != (100.0, 0.0):
+        assert time.monotonic() < deadline, f"it was never undone: {balances(address, card)}"
         time.sleep(0.2)
-    said = settle(shim.address, "Confirm", card, code)
+    said = settle(address, "Confirm", card, code)
     assert (said.status, said.json["Message"]) == (400, "Authorization has been cancelled")
-    assert settle(shim.address, "Cancel", card, code).status == 204
-    again = authorize(shim.address, card, "given up", "40.00").json["AuthCode"]
+    assert settle(address, "Cancel", card, code).status == 204
+    again = authorize(address, card, "given up", "40.00").json["AuthCode"]
     assert again != code
-    assert settle(shim.address, "Confirm", card, again).status == 204
-    assert balances(shim.address, card) == (60.0, 0.0)
+    assert settle(address, "Confirm", card, again).status == 204
+    assert balances(address, card) == (60.0, 0.0)
     proof.report("Confirmation answered 504, cp", told_unknown=1, undone=1)
