@@ -99,7 +99,6 @@ class Ledger:
         self._processor = processor
         self._on_fatal = on_fatal
         self._batch_limit = batch_limit
-        self._queue_limits = {"ordinary": queue_limit, "urgent": queue_reserve}
         self._ordinary: Turns[tuple[Envelope, Any]] = Turns(queue_limit)
         self._urgent: Turns[tuple[Envelope, Any]] = Turns(queue_reserve)
         self._failed = False
@@ -135,7 +134,7 @@ class Ledger:
     def queues(self) -> dict[str, tuple[Callable[[], int], int]]:
         """By name: what says how long a queue is, and how long one merchant may make it."""
         queues = {"ordinary": self._ordinary, "urgent": self._urgent}
-        return {name: (queues[name].__len__, limit) for name, limit in self._queue_limits.items()}
+        return {name: (queue.__len__, queue.limit) for name, queue in queues.items()}
 
     def submit(self, envelope: Envelope, token: Any) -> None:
         """Queues a command.  Raises Rejected OVERLOADED when its merchant has too many waiting.

@@ -19,7 +19,7 @@ class Turns(Generic[Item]):
     """
 
     def __init__(self, limit: int) -> None:
-        self._places = 2 * limit
+        self.limit = limit
         self._count = 0
         self._lines: dict[str, deque[Item]] = {}
         self._turns: deque[str] = deque()
@@ -30,7 +30,7 @@ class Turns(Generic[Item]):
     def join(self, merchant_id: str, item: Item) -> None:
         """Raises Rejected OVERLOADED when the merchant has its share of the places."""
         line = self._lines.get(merchant_id)
-        if (len(line) if line else 0) >= self._places - self._count:
+        if (len(line) if line else 0) >= 2 * self.limit - self._count:
             raise Rejected("OVERLOADED", retry_after_milliseconds=_RETRY_AFTER_MILLISECONDS)
         if line is None:
             line = self._lines[merchant_id] = deque()
