@@ -254,7 +254,6 @@ def test_every_doubt_is_ended(proof: Proof, day: Day, behind: FaultProxy, name: 
     proof.report(
         f"Way to the service: {name}", requests=rounds * len(MUTATIONS),
         **dict(sorted(day.told.items())), longest_ms=round(day.longest_seconds * 1000),
-        unresolved=0, doubled=0,
     )  # fmt: skip
 
 
@@ -283,5 +282,4 @@ def test_a_connection_that_went_silent_costs_no_till_its_answer(
                 assert _is_done(said), said
     proof.report(
         "Way to the service half-open, seen in time", requests=rounds * len(MUTATIONS),
-        unanswered=0,
     )  # fmt: skip

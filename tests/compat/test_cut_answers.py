@@ -89,12 +89,12 @@ def test_an_answer_of_the_service_cut_anywhere(
     proof: Proof, cut_shim: ShimServer, behind: FaultProxy
 ) -> None:
     cuts = cut_to_shim(cut_shim, behind, every(IN_PASSING))
-    proof.report("Answer of the service cut, in passing", offsets=cuts, unresolved=0, doubled=0)
+    proof.report("Answer of the service cut, in passing", offsets=cuts)
 
 
 def test_an_answer_to_the_till_cut_anywhere(proof: Proof, shim: ShimServer) -> None:
     cuts = cut_to_till(shim, every(IN_PASSING))
-    proof.report("Answer to the till cut, in passing", offsets=cuts, unresolved=0, doubled=0)
+    proof.report("Answer to the till cut, in passing", offsets=cuts)
 
 
 @pytest.mark.slow
@@ -103,4 +103,4 @@ def test_answers_cut_at_length(
 ) -> None:
     served = cut_to_shim(cut_shim, behind, spread(proof, push=5))
     told = cut_to_till(shim, spread(proof, push=5))
-    proof.report("Redemptions of a till cut", service=served, till=told, unresolved=0, doubled=0)
+    proof.report("Redemptions of a till cut", service=served, till=told)

@@ -147,7 +147,7 @@ def test_the_answer_to_the_client_at_length(
     proof: Proof, worn_shim: ShimServer, before: FaultProxy, books: Books, name: str
 ) -> None:
     cuts = cut_to_client(worn_shim, before, books, name, spread(proof, push=11))
-    proof.report(f"Answer to the client cut, {name}", offsets=cuts, unresolved=0, doubled=0)
+    proof.report(f"Answer to the client cut, {name}", offsets=cuts)
 
 
 @pytest.mark.slow
@@ -161,4 +161,4 @@ def test_an_answer_of_the_service_at_length(
     name: str,
 ) -> None:
     cuts = cut_to_shim(worn_shim, cut_shim, behind, books, name, spread(proof, push=37))
-    proof.report(f"Answer of the service cut, {name}", offsets=cuts, unresolved=0, doubled=0)
+    proof.report(f"Answer of the service cut, {name}", offsets=cuts)

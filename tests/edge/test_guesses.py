@@ -212,8 +212,6 @@ def test_a_hundred_thousand_guesses(edge: Edge, tokens: tuple[Path, Tokens], pro
         "Guesses of codes and PINs at the edge",
         guesses=guesses,
         looked_at=done.looked_at("page") + done.looked_at("stolen"),
-        found=0,
-        differences=0,
         redeemed_meanwhile=done.till["OK"],
         seconds=round(done.seconds),
     )

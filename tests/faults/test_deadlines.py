@@ -61,7 +61,7 @@ async def test_impatient_callers(
     check_books(database_url)
     proof.report(
         f"Callers who give up, {engine_of(database_url)}",
-        callers=_CALLS, gave_up=given_up, unresolved=0, left_behind=0,
+        callers=_CALLS, gave_up=given_up,
     )  # fmt: skip
 
 

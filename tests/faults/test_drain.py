@@ -35,7 +35,6 @@ async def test_drain_loses_no_call(server: GrpcServer, dice: random.Random, proo
     proof.report(
         f"Stops under load, {server.engine}",
         stops=_TIMES, calls=made, answered=made - turned_away, turned_away=turned_away,
-        of_them_carried_out=0,
     )  # fmt: skip
     async with connected(server.address) as client:
         left = [(await client.card(card)).balance.minor_units for card in cards]

@@ -55,7 +55,7 @@ async def test_every_hold_ends_once_at_length(
     ends = await _race_all(clocked_server, clock, dice, count)
     proof.report(
         f"Hold races, {clocked_server.engine}", holds=count,
-        **{name.lower(): number for name, number in sorted(ends.items())}, ended_twice=0,
+        **{name.lower(): number for name, number in sorted(ends.items())},
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ async def test_excess_is_shed_and_leaves_nothing(proof: Proof, make_server: Make
     check_books(server.database_url)
     proof.report(
         f"More than there is room for, {server.engine}",
-        calls=_CALLS, places=_PLACES, carried_out=done, shed=len(shed), of_them_stored=0,
+        calls=_CALLS, places=_PLACES, carried_out=done, shed=len(shed),
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ async def test_same_redemption_at_once_at_length(proof: Proof, server: GrpcServe
 
 def _report(proof: Proof, suite: str, races: int, senders: int) -> None:
     """After the checks, each of which ends the test where it does not hold."""
-    proof.report(suite, races=races, senders=senders, effects_each=1, answers_that_differ=0)
+    proof.report(suite, races=races, senders=senders)
 
 
 async def _race_redemptions(server: GrpcServer, *, rounds: int, width: int) -> None:

@@ -63,5 +63,4 @@ async def test_same_request_to_both(proof: Proof, workers: tuple[GrpcServer, Grp
     check_books(first.database_url)
     proof.report(
         "Same-id races, two workers", races=len(redemptions) + len(holds), senders=32,
-        effects_each=1, answers_that_differ=0,
     )  # fmt: skip

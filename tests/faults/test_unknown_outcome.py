@@ -52,7 +52,7 @@ async def test_failed_commit_is_unknown_until_looked_up(
     check_books(server.database_url)
     proof.report(
         f"{plant.replace('_', ' ').capitalize()} effect, {server.engine}",
-        calls=_CALLS, told_unknown=len(unknown), found_otherwise=0,
+        calls=_CALLS, told_unknown=len(unknown),
     )  # fmt: skip
 
 

@@ -29,5 +29,5 @@ def test_every_answer_is_the_models_at_length(
     tally = live(subject, lives, seed=proof.seed)
     proof.report(
         f"Lives in process, {engine_of(database_url)}",
-        lives=tally.lives, steps=tally.steps, requests=tally.requests, other_answers=0,
+        lives=tally.lives, steps=tally.steps, requests=tally.requests,
     )  # fmt: skip

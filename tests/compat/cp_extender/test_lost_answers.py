@@ -109,7 +109,7 @@ def test_answers_cut_at_length(
 ) -> None:
     served = cut_to_shim(cut_shim, behind, spread(proof, push=13))
     told = cut_to_shop(shim, spread(proof, push=11))
-    proof.report("Holds of a shop cut", service=served, shop=told, unresolved=0, doubled=0)
+    proof.report("Holds of a shop cut", service=served, shop=told)
 
 
 def test_the_same_at_once(shim: ShimServer) -> None:

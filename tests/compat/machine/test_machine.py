@@ -117,7 +117,7 @@ def test_every_answer_is_the_models_at_length(
     proof.report(
         f"Lives through {name}",
         lives=tally.lives, steps=tally.steps, requests=tally.requests,
-        of_them_in_its_words=spoken.total(), other_answers=0,
+        of_them_in_its_words=spoken.total(),
     )  # fmt: skip
 
 

@@ -12,7 +12,10 @@ from sqlalchemy import select
 
 from server.storage import schema
 from server.storage.database import Database
-from tests.grpc_server import CLIENT_ID, keys_in
+from tests.ack_log import AckLog
+from tests.faults.checks import check_acknowledged, check_books
+from tests.faults.client import connected
+from tests.grpc_server import CLIENT_ID, GrpcServer, keys_in
 
 #: What is only ever added to; of a transaction, the number of replays is counted later.
 _APPENDED: Final = ("entry", "posting", "ledger_commit", "ledger_transaction")
@@ -83,3 +86,14 @@ def check_prefix(
         expected = {key: row for key, row in whole[table].items() if row.transaction_id in names}
         assert found[table] == expected, f"{table}: not those of these transactions"
     return {row.request_id for row in transactions.values() if row.client_id == CLIENT_ID}
+
+
+async def check_served(url: str, directory: Path, log: AckLog, found: set[str]) -> None:
+    """A server on what came back answers each of these requests as it did, and keeps the books."""
+    with GrpcServer(url, directory, log_name="again.log") as again:
+        again.start()
+        async with connected(again.address) as client:
+            within = [each for each in log.known() if each.request_id in found]
+            await check_acknowledged(client, within)
+        assert again.stop() == 0
+    check_books(url)

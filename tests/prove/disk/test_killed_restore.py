@@ -107,7 +107,7 @@ def test_sqlite_killed_at_every_system_call(proof: Proof, tmp_path: Path, target
             assert old in _put_aside(place), (name, number)
     proof.report(
         f"Restore killed, sqlite, {target}", points=found.total(), of_calls=len(every),
-        nothing=found["nothing"], old=found["old"], new=found["new"], half=0,
+        nothing=found["nothing"], old=found["old"], new=found["new"],
     )  # fmt: skip
 
 
@@ -220,7 +220,7 @@ def test_postgresql_killed_at_any_moment(
         restore.finish(url, force=seen != "nothing")
     for name in (target, other):
         postgres.drop_database(name)
-    proof.report("Restore killed, postgresql", kills=found.total(), **found, half=0)
+    proof.report("Restore killed, postgresql", kills=found.total(), **found)
     assert set(found) & {"nothing", "old"}, "it was never killed in time"
 
 

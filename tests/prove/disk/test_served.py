@@ -70,8 +70,7 @@ async def test_sqlite_server_whose_disk_fails(
         unknown = sum("UNAVAILABLE OUTCOME_UNKNOWN" in sent.failures for sent in log)
         proof.report(
             "Served from a failing disk, SQLite",
-            faults=rounds * len(_FAULTS), requests=len(log), told_unknown=unknown, lost=0,
-            doubled=0,
+            faults=rounds * len(_FAULTS), requests=len(log), told_unknown=unknown,
         )  # fmt: skip
         assert unknown, f"nobody was told that the outcome is unknown: {told}"
     check_books(sqlite_url)
@@ -151,7 +150,7 @@ async def _check_full_disk(
             f"Disk full of PostgreSQL: {full}",
             rounds=rounds, postgresql_gave_up=ended, requests=len(log),
             told_undecided=sum(bool(sent.failures) for sent in log), told_unknown=unknown,
-            reads_meanwhile=reads.total(), reads_answered=reads["OK"], lost=0, doubled=0,
+            reads_meanwhile=reads.total(), reads_answered=reads["OK"],
         )  # fmt: skip
         assert server.process_id == process_id
         assert server.stop() == 0

@@ -129,7 +129,6 @@ def report(proof: Proof, suite: str, bank: Bank, **more: int) -> None:
         refused=bank.refused,
         sums_by_list=bank.sums["by list"],
         sums_by_sql=bank.sums["by SQL"],
-        wrong=0,
         **more,
     )
     assert min(bank.sums["by list"], bank.sums["by SQL"], bank.refused) > 0, bank.sums

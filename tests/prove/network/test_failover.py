@@ -74,8 +74,6 @@ async def test_failover_under_load(proof: Proof, cluster: Cluster, tmp_path: Pat
         failovers=len(times),
         acknowledged=sum(sent.known for sent in log),
         cut_off=sum(bool(sent.failures) for sent in log),
-        lost=0,
-        by_deposed=0,
         rto_p50_seconds=round(times[len(times) // 2], 1),
         rto_p99_seconds=round(times[min(len(times) - 1, len(times) * 99 // 100)], 1),
     )

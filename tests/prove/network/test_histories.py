@@ -53,7 +53,6 @@ def report(proof: Proof, suite: str, cards: list[CardHistory], **more: int) -> N
         histories=len(cards),
         operations=sum(len(card.history) for card in cards),
         unknown=sum(not each.known for card in cards for each in card.history),
-        violations=0,
         **more,
     )
 

@@ -132,7 +132,6 @@ async def test_cut_between_client_and_server(
                 )
         proof.report(
             f"Client's {way} cut, {server.engine}", cuts=cuts, resolvers=len(RESOLVERS),
-            unresolved=0,
         )  # fmt: skip
         assert server.stop() == 0
     check_books(database_url)
@@ -152,7 +151,7 @@ async def test_broken_between_client_and_server(
                     unanswered += await _broken_once(client, proxy, begin)
         proof.report(
             f"Way between client and server broken, {server.engine}",
-            requests=rounds * len(FAULTS) * len(RESOLVERS), unanswered=unanswered, unresolved=0,
+            requests=rounds * len(FAULTS) * len(RESOLVERS), unanswered=unanswered,
         )  # fmt: skip
         assert unanswered, "nothing was broken"
         assert server.stop() == 0
@@ -195,7 +194,6 @@ async def test_cut_between_server_and_database(
         assert server.stop() == 0
     proof.report(
         f"Database's {way} cut", cuts=cuts, told_unknown=told, resolvers=len(RESOLVERS),
-        unresolved=0,
     )  # fmt: skip
     check_books(postgresql_url)
 
@@ -257,7 +255,6 @@ async def test_orders_of_original_and_reversal(
                 assert (await client.card(card)).balance.minor_units == c.INITIAL, batch
         proof.report(
             f"Original and reversal in any order, {server.engine}", rounds=rounds, kills=kills,
-            money_moved=0,
         )  # fmt: skip
         assert server.stop() == 0
     check_books(database_url)

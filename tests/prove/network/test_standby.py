@@ -83,7 +83,7 @@ async def test_a_replay_waits_for_the_standby_too(proof: Proof, pair: Pair, tmp_
         assert server.stop() == 0
     proof.report(
         "Replay of a commit that no standby has", kills=cycles,
-        replays_held_back=2 * cycles, acknowledged_early=0,
+        replays_held_back=2 * cycles,
     )  # fmt: skip
     check_books(url)
 
@@ -140,7 +140,7 @@ async def test_a_commit_without_its_standby_is_unknown(
             answer = await client.settle("RedeemGiftCard", request)
             assert answer.ok
             assert answer.message.replayed
-    proof.report("Commit that was not replicated", waits_ended=ended, called_a_success=0)
+    proof.report("Commit that was not replicated", waits_ended=ended)
 
 
 def _end_wait(primary: PostgresServer) -> int:
@@ -183,4 +183,4 @@ async def test_a_server_that_stopped_is_not_waited_for(
             assert answer.ok
             assert (await client.card(card)).balance == answer.message.gift_card.balance
         assert server.stop() == 0
-    proof.report("Database that does not answer", told=len(said), left_waiting=0)
+    proof.report("Database that does not answer", told=len(said))
