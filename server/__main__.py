@@ -33,10 +33,6 @@ CANNOT_START: Final = (
 )  # fmt: skip
 CANNOT_START_STATUS: Final = 2
 
-#: How long a thread may keep the interpreter.  The default, 5 ms, would let the event loop starve
-#: the writer after each statement, and the other way round.
-_SWITCH_SECONDS = 0.005
-
 #: New objects between two searches for reference cycles.  A call makes some hundred objects that
 #: live until its answer, and hardly a cycle: at the default of 700 the collector looks through the
 #: same calls in flight again and again.
@@ -186,7 +182,6 @@ def main(
     With an `environment` the shim for legacy APIs is run in it, unless its address is empty.
     """
     log.configure()
-    sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
     shim = None
     if environment is not None and settings.http_address:

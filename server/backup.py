@@ -194,7 +194,7 @@ def restore(
 
     Without `keys` it is not looked whether they fit.  Raises CopyError, and leaves the database as
     it was, for a backup that is damaged or does not fit the engine or the keys, and for a database
-    that is not empty unless forced.
+    that is not empty unless forced.  Nothing stays of what was loaded and is not in order.
     """
     manifest = read_manifest(folder)
     engine = copies.engine_of(settings.database_url)
@@ -251,7 +251,12 @@ def _restore_postgresql(url: str, data: Path, progress: Progress, force: bool, c
                 " --force: what is there is then gone."
             )
         copies.load_postgresql(url, data, _telling(progress, "Loading"), force=force)
-        _finish(database, progress, check)
+        try:
+            _finish(database, progress, check)
+        except CopyError:
+            # A database that looks whole and is not must not be there for a server to find.
+            migrate.downgrade(database)
+            raise
 
 
 def _finish(database: Database, progress: Progress, check: bool) -> None:

@@ -15,8 +15,7 @@ from typing import Any, Final
 
 import psycopg
 import pysqlite3
-from psycopg.abc import Buffer
-from psycopg.adapt import Dumper
+from psycopg.types.numeric import Int8Dumper
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
@@ -95,19 +94,6 @@ class UnsafeDatabaseError(Exception):
 
 class UnknownOutcomeError(Exception):
     """COMMIT neither clearly succeeded nor clearly failed."""
-
-
-class _UntypedInteger(Dumper):
-    """Sends integers without a type, so that one statement text is one prepared statement.
-
-    By default the driver picks int2, int4 or int8 by the value, and each mixture would be
-    prepared anew; the column's type decides just as well.
-    """
-
-    oid = 0
-
-    def dump(self, obj: int) -> Buffer:
-        return str(int(obj)).encode("ascii")
 
 
 class Database:
@@ -295,7 +281,9 @@ def _postgresql_engine(url: URL, options: str) -> Engine:
                 notices.append(diagnostic.message_primary or "")
 
         dbapi_connection.add_notice_handler(_on_notice)
-        dbapi_connection.adapters.register_dumper(int, _UntypedInteger)
+        # By default the driver picks int2, int4 or int8 by the value, and each mixture would be
+        # prepared anew.
+        dbapi_connection.adapters.register_dumper(int, Int8Dumper)
         dbapi_connection.prepared_max = 512
 
     return engine

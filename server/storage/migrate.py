@@ -47,10 +47,12 @@ def upgrade(database: Database) -> None:
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
-    """Goes back to an older schema, "base" being none at all.  For tests: data is lost."""
+    """Goes back to an older schema, "base" being none at all.  The data is lost."""
     with database.writer.begin() as connection:
         _take_turns(connection)
         command.downgrade(_config(connection), revision)
+        if revision == "base":
+            connection.exec_driver_sql("DROP TABLE alembic_version")
 
 
 def current_revision(database: Database) -> str | None:

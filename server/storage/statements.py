@@ -1,16 +1,17 @@
 """Set-wise statements: one text for many rows, from the tables in `schema`.
 
-Row counts are padded or cut to powers of two, so that a statement has a handful of texts, each
-prepared once.  Inserts are multi-row VALUES everywhere (a sharding engine prepares those for
-commit, and not INSERT ... SELECT).  The texts run on the driver's own cursor: a batch has a dozen
-of them, and SQLAlchemy's execution costs several times what SQLite's does (see DECISIONS).
+Row counts are padded to powers of two, or cut to a few lengths, so that a statement has a handful
+of texts, each prepared once.  Inserts are multi-row VALUES everywhere (a sharding engine prepares
+those for commit, and not INSERT ... SELECT).  The texts run on the driver's own cursor: a batch has
+a dozen of them, and SQLAlchemy's execution costs several times what SQLite's does (see DECISIONS).
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from functools import cache
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.engine.interfaces import Dialect
@@ -45,10 +46,14 @@ def _names(columns: Iterable[Column[Any]], dialect: Dialect) -> list[str]:
 
 
 def _chunks(rows: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    """Cuts into runs whose lengths are powers of two, longest first."""
+    """Cuts into runs whose lengths have at most three significant bits, longest first.
+
+    So up to 128 rows are one run or two (or, rarely, three), and there are 24 lengths.
+    """
     start, left = 0, len(rows)
     while left:
-        size = min(_ROWS_MAX, 1 << (left.bit_length() - 1))
+        lower_bits = max(left.bit_length() - 3, 0)
+        size = min(_ROWS_MAX, left >> lower_bits << lower_bits)
         yield rows[start : start + size]
         start += size
         left -= size
@@ -62,12 +67,6 @@ def _insert_text(table: Table, names: tuple[str, ...], rows: int, dialect: Diale
     # Names come from the schema, values are bound: here and in the other two.
     text = f"INSERT INTO {target} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
     return _numbered(text, dialect)
-
-
-def insert(connection: Connection, table: Table, names: tuple[str, ...], rows: Rows) -> None:
-    for chunk in _chunks(rows):
-        text = _insert_text(table, names, len(chunk), connection.dialect)
-        execute(connection, text, [value for row in chunk for value in row])
 
 
 @cache
@@ -103,28 +102,61 @@ def _update_text(
     return _numbered(text, dialect)
 
 
-def update(
-    connection: Connection,
-    table: Table,
-    keys: tuple[str, ...],
-    names: tuple[str, ...],
-    rows: Rows,
-    *,
-    unset: str = "",
-) -> None:
-    """Sets `names` of the rows with these `keys`; a row is the keys, then the values.
+class Writes:
+    """Statements that write, sent one after the other; leaving it waits for all of them.
 
-    With `unset`, a row whose column of this name is set already was lost to somebody else.
+    PostgreSQL answers each statement, and whoever waits for each answer has to win the interpreter
+    back from the event loop as often.
     """
-    for chunk in _chunks(rows):
-        text = _update_text(table, keys, names, unset, len(chunk), connection.dialect)
-        cursor = execute(connection, text, [value for row in chunk for value in row])
-        if unset and cursor.rowcount < len(chunk):
-            raise LostRaceError(f"{table.name}: another process was faster")
-        if cursor.rowcount != len(chunk):
-            raise AssertionError(
-                f"{table.name}: {cursor.rowcount} of {len(chunk)} rows were there to update"
-            )
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stack = ExitStack()
+        self._updates: list[tuple[Any, int, Table, str]] = []
+
+    def __enter__(self) -> Self:
+        if self._connection.dialect.name == "postgresql":
+            driver: Any = self._connection.connection.dbapi_connection
+            self._stack.enter_context(driver.pipeline())
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Raises what a statement met, LostRaceError, or AssertionError for a row not there."""
+        self._stack.__exit__(*error)
+        if error[0] is None:
+            for update in self._updates:
+                _require_all(*update)
+
+    def insert(self, table: Table, names: tuple[str, ...], rows: Rows) -> None:
+        for chunk in _chunks(rows):
+            text = _insert_text(table, names, len(chunk), self._connection.dialect)
+            execute(self._connection, text, [value for row in chunk for value in row])
+
+    def update(
+        self,
+        table: Table,
+        keys: tuple[str, ...],
+        names: tuple[str, ...],
+        rows: Rows,
+        *,
+        unset: str = "",
+    ) -> None:
+        """Sets `names` of the rows with these `keys`; a row is the keys, then the values.
+
+        With `unset`, a row whose column of this name is set already was lost to somebody else.
+        """
+        for chunk in _chunks(rows):
+            text = _update_text(table, keys, names, unset, len(chunk), self._connection.dialect)
+            cursor = execute(self._connection, text, [value for row in chunk for value in row])
+            self._updates.append((cursor, len(chunk), table, unset))
+
+
+def _require_all(cursor: Any, rows: int, table: Table, unset: str) -> None:
+    """An UPDATE met every row that it named."""
+    if unset and cursor.rowcount < rows:
+        raise LostRaceError(f"{table.name}: another process was faster")
+    if cursor.rowcount != rows:
+        raise AssertionError(f"{table.name}: {cursor.rowcount} of {rows} rows were there to update")
 
 
 @cache

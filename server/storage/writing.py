@@ -13,6 +13,7 @@ from server.domain.errors import Rejected
 from server.domain.model import Account, Card, Code, CodeState, Hold
 from server.domain.record import Record
 from server.storage import loading, schema, statements
+from server.storage.statements import Writes
 
 _SLIM_CARD: Final = ("sequence", "head", "update_time")
 _CARD_KEYS: Final = ("id", "cell")
@@ -98,14 +99,15 @@ def record_row(record: Record) -> list[Any]:
 
 def write(connection: Connection, changes: Changes, commits: dict[str, tuple[str, int]]) -> None:
     """Writes a batch; `commits` says each transaction's place: (commit id, ordinal)."""
-    statements.insert(
-        connection, schema.ledger_transaction, _RECORD_INSERT,
-        [(*record_row(r), *commits[r.id], 0) for r in changes.records],
-    )  # fmt: skip
-    _write_cards(connection, changes)
-    _write_accounts(connection, changes)
-    _write_holds(connection, changes)
-    _write_entries_and_postings(connection, changes)
+    with Writes(connection) as writes:
+        writes.insert(
+            schema.ledger_transaction, _RECORD_INSERT,
+            [(*record_row(r), *commits[r.id], 0) for r in changes.records],
+        )  # fmt: skip
+        _write_cards(writes, changes)
+        _write_accounts(writes, changes)
+        _write_holds(writes, changes)
+        _write_entries_and_postings(writes, changes)
     for row in changes.rows:
         _write_row(connection, row)
     if changes.replayed:
@@ -113,24 +115,24 @@ def write(connection: Connection, changes: Changes, commits: dict[str, tuple[str
         _count_replays(connection, changes.replayed)
 
 
-def _write_cards(connection: Connection, changes: Changes) -> None:
+def _write_cards(writes: Writes, changes: Changes) -> None:
     new = [card for card in changes.touched.values() if card.is_new]
     old = [card for card in changes.touched.values() if not card.is_new]
-    statements.insert(connection, schema.card, loading.CARD_COLUMNS, [card_row(c) for c in new])
+    writes.insert(schema.card, loading.CARD_COLUMNS, [card_row(c) for c in new])
     if changes.codes or changes.new_codes or changes.old_codes:
-        _write_codes(connection, changes)
+        _write_codes(writes, changes)
     slim = [c for c in old if c.id not in changes.changed]
-    statements.update(
-        connection, schema.card, _CARD_KEYS, _SLIM_CARD,
+    writes.update(
+        schema.card, _CARD_KEYS, _SLIM_CARD,
         [(c.id, c.cell, c.sequence, c.head, c.update_time) for c in slim],
     )  # fmt: skip
-    statements.update(
-        connection, schema.card, _CARD_KEYS, _CARD_CHANGEABLE,
+    writes.update(
+        schema.card, _CARD_KEYS, _CARD_CHANGEABLE,
         [(c.id, c.cell, *card_row(c)[8:]) for c in old if c.id in changes.changed],
     )  # fmt: skip
 
 
-def _write_codes(connection: Connection, changes: Changes) -> None:
+def _write_codes(writes: Writes, changes: Changes) -> None:
     """Codes of new cards, codes reserved, and what became of codes reserved before."""
     rows: list[tuple[Any, ...]] = [
         (
@@ -148,10 +150,10 @@ def _write_codes(connection: Connection, changes: Changes) -> None:
         )
         for code, m, r in changes.new_codes
     ]  # fmt: skip
-    statements.insert(connection, schema.code, _CODE_INSERT, rows)
+    writes.insert(schema.code, _CODE_INSERT, rows)
     # The wall that holds when a lock is lost: nobody writes over a code that a card has.
-    statements.update(
-        connection, schema.code, ("code_hash", "cell"), ("card_id", "state"),
+    writes.update(
+        schema.code, ("code_hash", "cell"), ("card_id", "state"),
         [
             (bytes.fromhex(code.code_hash), cell, code.card_id, int(code.state))
             for code, cell in changes.old_codes.values()
@@ -161,7 +163,7 @@ def _write_codes(connection: Connection, changes: Changes) -> None:
     )  # fmt: skip
 
 
-def _write_accounts(connection: Connection, changes: Changes) -> None:
+def _write_accounts(writes: Writes, changes: Changes) -> None:
     new: list[tuple[Any, ...]] = []
     old: list[tuple[Any, ...]] = []
     for account in changes.accounts.values():
@@ -174,13 +176,11 @@ def _write_accounts(connection: Connection, changes: Changes) -> None:
             ))  # fmt: skip
         else:
             old.append((card.id, account.id, card.cell, account.balance, account.held))
-    statements.insert(connection, schema.account, _ACCOUNT_INSERT, new)
-    statements.update(
-        connection, schema.account, ("card_id", "id", "cell"), ("balance", "held"), old
-    )
+    writes.insert(schema.account, _ACCOUNT_INSERT, new)
+    writes.update(schema.account, ("card_id", "id", "cell"), ("balance", "held"), old)
 
 
-def _write_holds(connection: Connection, changes: Changes) -> None:
+def _write_holds(writes: Writes, changes: Changes) -> None:
     new: list[tuple[Any, ...]] = []
     old: list[tuple[Any, ...]] = []
     new_lines: list[tuple[Any, ...]] = []
@@ -203,20 +203,16 @@ def _write_holds(connection: Connection, changes: Changes) -> None:
             old_lines += [
                 (hold.id, line.account_id, card.cell, line.remaining) for line in hold.lines
             ]
-    statements.insert(connection, schema.hold, _HOLD_INSERT, new)
-    statements.insert(
-        connection, schema.hold_line,
+    writes.insert(schema.hold, _HOLD_INSERT, new)
+    writes.insert(
+        schema.hold_line,
         ("hold_id", "account_id", "cell", "line", "authorized", "remaining"), new_lines,
     )  # fmt: skip
-    statements.update(
-        connection, schema.hold, ("id", "cell"), ("state", "captured", "end_time"), old
-    )
-    statements.update(
-        connection, schema.hold_line, ("hold_id", "account_id", "cell"), ("remaining",), old_lines
-    )
+    writes.update(schema.hold, ("id", "cell"), ("state", "captured", "end_time"), old)
+    writes.update(schema.hold_line, ("hold_id", "account_id", "cell"), ("remaining",), old_lines)
 
 
-def _write_entries_and_postings(connection: Connection, changes: Changes) -> None:
+def _write_entries_and_postings(writes: Writes, changes: Changes) -> None:
     entries = [
         (
             e.card_id, e.sequence, e.cell, record.id, e.balance_after, e.held_after,
@@ -236,8 +232,8 @@ def _write_entries_and_postings(connection: Connection, changes: Changes) -> Non
         for record in changes.records
         for p in record.postings
     ]  # fmt: skip
-    statements.insert(connection, schema.entry, _ENTRY_INSERT, entries)
-    statements.insert(connection, schema.posting, _POSTING_INSERT, postings)
+    writes.insert(schema.entry, _ENTRY_INSERT, entries)
+    writes.insert(schema.posting, _POSTING_INSERT, postings)
 
 
 def _write_row(connection: Connection, row: RowChange) -> None:
@@ -290,17 +286,18 @@ def advance_feed(
     digests = [digest for _, digest in decided]
     digest = commit_hash(previous, key, last + 1, ids, commit_time, digests)
     values = (*key, last + len(decided), digest, commit_time)
-    if row is None:
-        statements.insert(connection, head, (*_FEED_KEYS, *_FEED_VALUES), [values])
-    else:
-        statements.update(connection, head, _FEED_KEYS, _FEED_VALUES, [values])
-    statements.insert(
-        connection, schema.ledger_commit, _COMMIT_INSERT,
-        [
-            (commit_id, *key, last + 1, len(decided), *ids, commit_time,
-             previous, digest)
-        ],
-    )  # fmt: skip
+    with Writes(connection) as writes:
+        if row is None:
+            writes.insert(head, (*_FEED_KEYS, *_FEED_VALUES), [values])
+        else:
+            writes.update(head, _FEED_KEYS, _FEED_VALUES, [values])
+        writes.insert(
+            schema.ledger_commit, _COMMIT_INSERT,
+            [
+                (commit_id, *key, last + 1, len(decided), *ids, commit_time,
+                 previous, digest)
+            ],
+        )  # fmt: skip
 
 
 def commit_hash(

@@ -141,16 +141,32 @@ def test_a_server_that_runs_is_in_the_way_of_a_restore(settings: Settings, tmp_p
         _restore(settings, tmp_path / "backup", force=True)
 
 
-def test_books_that_are_wrong_are_no_backup(settings: Settings, tmp_path: Path) -> None:
-    with (
-        closing(Database(settings.database_url)) as database,
-        database.writer.begin() as connection,
-    ):
+def _spoil_books(url: str) -> None:
+    with closing(Database(url)) as database, database.writer.begin() as connection:
         connection.exec_driver_sql("UPDATE account SET balance = balance + 1")
+
+
+def test_books_that_are_wrong_are_no_backup(settings: Settings, tmp_path: Path) -> None:
+    _spoil_books(settings.database_url)
     with pytest.raises(CopyError, match="First wrong row: account"):
         _create(settings, tmp_path / "backup")
     # Neither under its name nor under another one.
     assert not [path for path in tmp_path.iterdir() if "backup" in path.name]
+
+
+def test_books_that_are_wrong_are_not_restored(
+    settings: Settings, another_url: str, tmp_path: Path
+) -> None:
+    _spoil_books(settings.database_url)
+    _create(settings, tmp_path / "backup", check=False)
+    other = _at(settings, another_url)
+    with pytest.raises(CopyError, match=r"restored is not in order.*First wrong row: account"):
+        _restore(other, tmp_path / "backup")
+    with closing(Database(another_url)) as database:
+        assert copies.is_empty(database)
+    # The next try needs no force, and who wants the books as they are can have them.
+    _restore(other, tmp_path / "backup", check=False)
+    assert everything_in(another_url) == everything_in(settings.database_url)
 
 
 # What is refused, on SQLite: the same lines of code for both engines

@@ -1,16 +1,19 @@
 from collections.abc import Iterator
 
+import psycopg
+import pysqlite3
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from server.storage import schema, statements
 from server.storage.database import Database
+from server.storage.statements import Rows, Writes
 from tests.storage.conftest import Copies
 
 _TABLE = schema.feed_head
 _NAMES = ("merchant_id", "book", "cell", "head", "hash", "commit_time")
-# One more and one less than a power of two, and than the longest statement.
-_COUNTS = [1, 2, 3, 127, 128, 129, 300]
+# In one statement, in two, in three; the longest one, and what is longer.
+_COUNTS = [1, 2, 3, 7, 8, 9, 31, 75, 127, 128, 129, 300]
 
 
 def _rows(count: int) -> list[tuple[object, ...]]:
@@ -36,9 +39,20 @@ def connection(shared: Database) -> Iterator[Connection]:
         connection.rollback()
 
 
+def _insert(connection: Connection, table: Table, names: tuple[str, ...], rows: Rows) -> None:
+    with Writes(connection) as writes:
+        writes.insert(table, names, rows)
+
+
+def _insert_and_update(connection: Connection, row: tuple[object, ...]) -> None:
+    with Writes(connection) as writes:
+        writes.insert(_TABLE, _NAMES, [row])
+        writes.update(_TABLE, _NAMES[:3], ("head",), [("nobody", 1, 7, 99)])
+
+
 @pytest.mark.parametrize("count", [0, *_COUNTS])
 def test_insert_writes_every_row_once(connection: Connection, count: int) -> None:
-    statements.insert(connection, _TABLE, _NAMES, _rows(count))
+    _insert(connection, _TABLE, _NAMES, _rows(count))
     assert _stored(connection) == _rows(count)
 
 
@@ -46,11 +60,12 @@ def test_insert_writes_every_row_once(connection: Connection, count: int) -> Non
 def test_update_changes_the_named_columns_of_the_named_rows(
     connection: Connection, count: int
 ) -> None:
-    statements.insert(connection, _TABLE, _NAMES, _rows(count + 1))
-    statements.update(
-        connection, _TABLE, ("merchant_id", "book", "cell"), ("head", "hash"),
-        [(*row[:3], 10**12 + n, f"new {n}") for n, row in enumerate(_rows(count))],
-    )  # fmt: skip
+    _insert(connection, _TABLE, _NAMES, _rows(count + 1))
+    with Writes(connection) as writes:
+        writes.update(
+            _TABLE, ("merchant_id", "book", "cell"), ("head", "hash"),
+            [(*row[:3], 10**12 + n, f"new {n}") for n, row in enumerate(_rows(count))],
+        )  # fmt: skip
     expected = [(*row[:3], 10**12 + n, f"new {n}", row[5]) for n, row in enumerate(_rows(count))]
     assert _stored(connection) == [*expected, _rows(count + 1)[-1]]
 
@@ -59,10 +74,20 @@ def test_update_changes_the_named_columns_of_the_named_rows(
 def test_update_of_a_missing_row_is_an_error(
     connection: Connection, missing: tuple[str, int, int]
 ) -> None:
-    statements.insert(connection, _TABLE, _NAMES, _rows(3))
+    _insert(connection, _TABLE, _NAMES, _rows(3))
     changes = [("m0000", 1, 7, 99), (*missing, 99), ("m0002", 1, 7, 99)]
-    with pytest.raises(AssertionError, match="feed_head: "):
-        statements.update(connection, _TABLE, _NAMES[:3], ("head",), changes)
+    with pytest.raises(AssertionError, match="feed_head: "), Writes(connection) as writes:
+        writes.update(_TABLE, _NAMES[:3], ("head",), changes)
+
+
+def test_the_first_statement_that_fails_is_told_of(connection: Connection) -> None:
+    """Also where those after it were sent already; and the connection goes on."""
+    _insert(connection, _TABLE, _NAMES, _rows(2))
+    with pytest.raises((pysqlite3.IntegrityError, psycopg.IntegrityError)):
+        _insert_and_update(connection, _rows(1)[0])
+    connection.rollback()
+    _insert(connection, _TABLE, _NAMES, _rows(2))
+    assert _stored(connection) == _rows(2)
 
 
 @pytest.mark.parametrize("count", _COUNTS)
@@ -72,7 +97,7 @@ def test_select_in_finds_each_row_once(
     connection: Connection, count: int, cells: list[int], lock: bool
 ) -> None:
     wanted = [row[0] for row in _rows(count)]
-    statements.insert(connection, _TABLE, _NAMES, _rows(count + 2))
+    _insert(connection, _TABLE, _NAMES, _rows(count + 2))
     found = statements.select_in(
         connection, _TABLE, _NAMES, "merchant_id", [*reversed(wanted), "nobody"], cells,
         order="merchant_id", lock=lock,
@@ -85,7 +110,7 @@ def test_select_in_finds_each_row_once(
 
 
 def test_select_in_looks_into_the_named_cells_only(connection: Connection) -> None:
-    statements.insert(connection, _TABLE, _NAMES, _rows(3))
+    _insert(connection, _TABLE, _NAMES, _rows(3))
     assert statements.select_in(
         connection, _TABLE, _NAMES, "merchant_id", ["m0000", "m0001"], [6, 8]
     ) == []  # fmt: skip
@@ -102,7 +127,7 @@ def test_values_arrive_as_they_left(connection: Connection) -> None:
         (b"\x00\xff'", -(2**63), "', ''); --", 1, None, 1, 2, "%s", b"", 2**63 - 1, 1, 0, "$1", 1),
         (b"?", 2**63 - 1, "ß😀\t", 2, None, 1, 3, "?", b"\x00", 0, 1, -1, "", 2),
     ]
-    statements.insert(connection, schema.code, names, rows)
+    _insert(connection, schema.code, names, rows)
     found = statements.select_in(
         connection, schema.code, names, "code_hash", [row[0] for row in rows],
         [row[1] for row in rows], order="book",

@@ -69,7 +69,7 @@ def check_large_books(proof: Proof, url: str, folder: Path, transactions: int) -
         start = time.perf_counter()
         migrate.downgrade(database)
         with database.connect_reader() as connection:
-            assert set(inspect(connection).get_table_names()) == {"alembic_version"}
+            assert inspect(connection).get_table_names() == []
         migrate.upgrade(database)
         migrated = time.perf_counter() - start
         # Rows are gone by going down: nobody may take what is new for what was.
