@@ -87,7 +87,7 @@ async def test_no_call_fails(
 async def test_no_call_fails_in_many_restarts(
     site: Site, replicas: list[GrpcServer], envoy: Envoy, postgresql_url: str, proof: Proof
 ) -> None:
-    times = proof.cases(push=20, release=200)
+    times = proof.cases(push=10, release=200)
     started = time.monotonic()
     made, failed = await _restart_under_load(site, replicas, envoy, times=times)
     seconds = time.monotonic() - started

@@ -51,7 +51,7 @@ async def test_every_hold_ends_once(
 async def test_every_hold_ends_once_at_length(
     proof: Proof, clocked_server: GrpcServer, clock: Clock, dice: random.Random
 ) -> None:
-    count = proof.cases(push=10_000, release=100_000) // 2
+    count = proof.cases(push=6_000, release=100_000) // 2
     ends = await _race_all(clocked_server, clock, dice, count)
     proof.report(
         f"Hold races, {clocked_server.engine}", holds=count,

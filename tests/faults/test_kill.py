@@ -14,7 +14,7 @@ from tests.prove.proof import Figure, Proof
 async def test_killed_server_loses_nothing(
     server: GrpcServer, dice: random.Random, tmp_path: Path, proof: Proof
 ) -> None:
-    kills = proof.cases(push=20, release=500)
+    kills = proof.cases(push=12, release=500)
     with AckLog(tmp_path / "acknowledgements.jsonl") as log:
         await check_kills(server, log, dice, cycles=kills)
         proof.report(f"kill -9 of the server, {server.engine}", kills=kills, **_counted(log))
