@@ -8,11 +8,12 @@ a dozen of them, and SQLAlchemy's execution costs several times what SQLite's do
 
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from itertools import count
 from typing import Any, Final, Self
 
+import psycopg
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.engine.interfaces import Dialect
 
@@ -122,10 +123,14 @@ class Writes:
 
     def __exit__(self, *error: Any) -> None:
         """Raises what a statement met, LostRaceError, or AssertionError for a row not there."""
-        self._stack.__exit__(*error)
-        if error[0] is None:
-            for update in self._updates:
-                _require_all(*update)
+        if error[0] is not None:
+            # The first error counts; what was sent after it can only say that it was aborted.
+            with suppress(psycopg.Error):
+                self._stack.close()
+            return
+        self._stack.close()
+        for update in self._updates:
+            _require_all(*update)
 
     def insert(self, table: Table, names: tuple[str, ...], rows: Rows) -> None:
         for chunk in _chunks(rows):

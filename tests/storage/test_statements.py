@@ -44,10 +44,11 @@ def _insert(connection: Connection, table: Table, names: tuple[str, ...], rows: 
         writes.insert(table, names, rows)
 
 
-def _insert_and_update(connection: Connection, row: tuple[object, ...]) -> None:
+def _insert_and_update(connection: Connection, row: tuple[object, ...], *, updates: int) -> None:
     with Writes(connection) as writes:
         writes.insert(_TABLE, _NAMES, [row])
-        writes.update(_TABLE, _NAMES[:3], ("head",), [("nobody", 1, 7, 99)])
+        for _ in range(updates):
+            writes.update(_TABLE, _NAMES[:3], ("head",), [("nobody", 1, 7, 99)])
 
 
 @pytest.mark.parametrize("count", [0, *_COUNTS])
@@ -80,14 +81,32 @@ def test_update_of_a_missing_row_is_an_error(
         writes.update(_TABLE, _NAMES[:3], ("head",), changes)
 
 
-def test_the_first_statement_that_fails_is_told_of(connection: Connection) -> None:
+def test_the_first_statement_that_fails_is_told_of(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
     """Also where those after it were sent already; and the connection goes on."""
-    _insert(connection, _TABLE, _NAMES, _rows(2))
-    with pytest.raises((pysqlite3.IntegrityError, psycopg.IntegrityError)):
-        _insert_and_update(connection, _rows(1)[0])
-    connection.rollback()
+    for rest in range(1, 60):
+        _insert(connection, _TABLE, _NAMES, _rows(2))
+        with pytest.raises((pysqlite3.IntegrityError, psycopg.IntegrityError)):
+            _insert_and_update(connection, _rows(1)[0], updates=rest)
+        connection.rollback()
     _insert(connection, _TABLE, _NAMES, _rows(2))
     assert _stored(connection) == _rows(2)
+    # A lost race is no news.
+    assert not caplog.records
+
+
+def test_a_lock_that_is_not_given_is_told_of(migrated: Copies) -> None:
+    """Whoever holds it may be an earlier sending: to be told apart from all that was not done."""
+    with (
+        migrated("postgresql") as database,
+        database.writer.connect() as holder,
+        database.writer.connect() as connection,
+    ):
+        _insert(holder, _TABLE, _NAMES, _rows(1))
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 50")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            _insert_and_update(connection, _rows(1)[0], updates=20)
 
 
 @pytest.mark.parametrize("count", _COUNTS)
