@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from tests.bench.machine import facts
 from tests.postgres import PostgresUnavailableError
 from tests.postgres_programs import find_programs
 from tests.prove import published
-from tests.prove.plugin import LANES
+from tests.prove.plugin import LANES, begun_directory
 from tests.prove.published import ROOT
 
 _JSON: Final = ROOT / "var" / "prove.json"
@@ -107,6 +108,9 @@ def _run(given: argparse.Namespace, seed: int) -> dict[str, int]:
     for lane in LANES:
         # How long modules took, and nothing that could pass for this run's.
         _json_of(lane).write_text(json.dumps({"running": "", "suites": [], "modules": took}))
+    begun = begun_directory(_JSON)
+    shutil.rmtree(begun, ignore_errors=True)
+    begun.mkdir()
     statuses: dict[str, int] = {}
     for together in (LANES[:2], LANES[2:]):
         started = {

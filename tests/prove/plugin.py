@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +53,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--lane",
         choices=LANES,
-        help="run this share of the modules: half of them, or what must have the machine alone",
+        help="run the modules no other lane has begun, or those that must have the machine alone",
     )
     group.addoption(
         "--prove-json",
@@ -109,12 +110,34 @@ class _Run:
         ]
         lane = self._config.getoption("--lane")
         if lane is not None:
-            lanes = _lanes({_module(item.nodeid) for item in chosen}, self._took)
-            chosen = [item for item in chosen if lanes[_module(item.nodeid)] == lane]
+            alone = lane == LANES[-1]
+            chosen = [item for item in chosen if (_module(item.nodeid) in _ALONE) == alone]
+            chosen.sort(key=lambda item: _longest_first(_module(item.nodeid), self._took))
         kept = set(chosen)
         self._config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = chosen
         self._modules = list(dict.fromkeys(_module(item.nodeid) for item in chosen))
+
+    # pytest's own loop, but for what another lane has begun.
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if self._config.getoption("--lane") is None or self._config.option.collectonly:
+            return None
+        if session.testsfailed:
+            raise session.Interrupted(f"{session.testsfailed} errors during collection")
+        for item, following in pairwise(chain(self._begun(session.items), (None,))):
+            assert item is not None
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+        return True
+
+    def _begun(self, items: list[pytest.Item]) -> Iterator[pytest.Item]:
+        """The tests of one module after the other, of each that this lane is the first to begin."""
+        for module, tests in groupby(items, key=lambda item: _module(item.nodeid)):
+            if begin(begun_directory(self._path), module):
+                yield from tests
 
     # No dots: a module's line is its progress.
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:
@@ -186,7 +209,8 @@ class _Run:
         known = [self._took[module] for module in left if module in self._took]
         about = "" if not left else f"   {len(left)} left"
         if known:
-            about += f", {'about' if len(known) == len(left) else 'over'} {_clock(sum(known))}"
+            expected = sum(known) / (2 if self._config.getoption("--lane") in LANES[:2] else 1)
+            about += f", {'about' if len(known) == len(left) else 'over'} {_clock(expected)}"
         red = gravest == "failed"
         place = self._modules.index(self._running) + 1
         # A line at a time: another lane writes to the same terminal.
@@ -214,17 +238,22 @@ class _Run:
         return found
 
 
-def _lanes(modules: set[str], took: dict[str, float]) -> dict[str, str]:
-    """Each module's lane, so that the first two take equally long."""
-    lanes = {}
-    sums = dict.fromkeys(LANES[:2], 0.0)
-    expected = {module: took.get(module, _SECONDS_EXPECTED) for module in modules}
-    for module in sorted(modules, key=lambda module: (-expected[module], module)):
-        lane = "alone" if module in _ALONE else min(sums, key=sums.__getitem__)
-        lanes[module] = lane
-        if lane in sums:
-            sums[lane] += expected[module]
-    return lanes
+def _longest_first(module: str, took: dict[str, float]) -> tuple[float, str]:
+    return -took.get(module, _SECONDS_EXPECTED), module
+
+
+def begun_directory(path: Path) -> Path:
+    """Where the lanes tell each other which modules they have begun."""
+    return path.with_name("prove-begun")
+
+
+def begin(directory: Path, module: str) -> bool:
+    """Whether it falls to this lane: none has begun it before."""
+    try:
+        (directory / module.replace("/", ".")).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _module(nodeid: str) -> str:

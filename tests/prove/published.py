@@ -14,7 +14,7 @@ from tests.prove.guarantees import GUARANTEES, table
 
 ROOT: Final = Path(__file__).parent.parent.parent
 PATH: Final = ROOT / "PROOF.md"
-#: How long each module took in the run that is published: what balances the lanes of a first run.
+#: How long each module took in the run that is published: what tells a first run where to begin.
 SECONDS: Final = Path(__file__).with_name("seconds.json")
 _PROVE: Final = ROOT / "var" / "prove.json"
 _BENCH: Final = ROOT / "var" / "bench.json"

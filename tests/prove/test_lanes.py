@@ -1,20 +1,54 @@
-"""Every suite runs once, and what measures runs alone."""
+"""Every suite runs once, the longest first, and what measures runs alone."""
 
-from tests.prove.plugin import _ALONE, _lanes
+from __future__ import annotations
 
-_TOOK = {"tests/a.py": 90.0, "tests/b.py": 50.0, "tests/c.py": 45.0, "tests/d.py": 4.0}
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.prove.plugin import _ALONE, begin, begun_directory
+from tests.prove.published import ROOT
+
+_CURRENCY = "tests/domain/test_currency.py"
+_AMOUNTS = "tests/compat/test_amounts.py"
 
 
-def test_two_lanes_take_equally_long() -> None:
-    assert _lanes(set(_TOOK), _TOOK) == {
-        "tests/a.py": "first",
-        "tests/b.py": "second",
-        "tests/c.py": "second",
-        "tests/d.py": "first",
-    }
+def test_a_module_is_begun_by_one_lane(tmp_path: Path) -> None:
+    assert [begin(tmp_path, module) for module in ("a/b.py", "b.py", "a/b.py")] == [
+        True,
+        True,
+        False,
+    ]
 
 
-def test_what_measures_runs_alone() -> None:
-    lanes = _lanes({*_TOOK, *_ALONE}, _TOOK)
-    assert {module for module, lane in lanes.items() if lane == "alone"} == _ALONE
-    assert lanes.keys() == {*_TOOK, *_ALONE}
+def test_a_lane_runs_what_no_other_has_begun(tmp_path: Path) -> None:
+    begun = begun_directory(tmp_path / "prove.json")
+    begun.mkdir()
+    assert begin(begun, _AMOUNTS)
+    first = _run(tmp_path, "first", _CURRENCY, _AMOUNTS)
+    assert "domain/test_currency.py" in first
+    assert "compat/test_amounts.py" not in first
+    assert "domain/test_currency.py" not in _run(tmp_path, "second", _CURRENCY, _AMOUNTS)
+
+
+def test_what_measures_runs_alone(tmp_path: Path) -> None:
+    begun_directory(tmp_path / "prove.json").mkdir()
+    collected = _run(tmp_path, "alone", "--collect-only", _CURRENCY, *_ALONE)
+    assert {line.partition("::")[0] for line in collected.splitlines() if "::" in line} == _ALONE
+    assert "no tests collected" in _run(tmp_path, "first", "--collect-only", *_ALONE)
+
+
+def test_a_module_that_cannot_be_read_breaks_the_lane_off(tmp_path: Path) -> None:
+    broken = tmp_path / "test_broken.py"
+    broken.write_text("import nothing_of_this_name\n")
+    begun_directory(tmp_path / "prove.json").mkdir()
+    told = _run(tmp_path, "first", _CURRENCY, str(broken))
+    assert "1 error" in told
+    assert "passed" not in told
+
+
+def _run(directory: Path, lane: str, *arguments: str) -> str:
+    """What one lane tells of its run."""
+    command = [sys.executable, "-m", "pytest", "-m", "", "-q", "-p", "no:cacheprovider"]
+    command += ["--lane", lane, "--prove-json", str(directory / "prove.json"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
