@@ -56,9 +56,9 @@ def cut_shim(behind: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> It
         yield shim
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def worn_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer]:
-    """Another one, whose demo cards and customer nobody spares."""
+    """One of the module's own, whose demo cards and customer nobody spares."""
     directory = tmp_path_factory.mktemp("worn-server")
     url = f"sqlite:///{directory / 'giftcard.db'}"
     with GrpcServer(url, directory, environment={"GIFTCARD_DEMO": "1"}) as server:
@@ -66,7 +66,7 @@ def worn_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def worn_shim(
     worn_server: GrpcServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ShimServer]:

@@ -208,8 +208,8 @@ SCENARIOS: Final[dict[str, list[Step]]] = {
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_golden(shim: ShimServer, goldens: Goldens, name: str) -> None:
-    goldens.check(name, shim.address, SCENARIOS[name], ())
+def test_golden(untouched_shim: ShimServer, goldens: Goldens, name: str) -> None:
+    goldens.check(name, untouched_shim.address, SCENARIOS[name], ())
 
 
 def test_no_golden_is_left_over(goldens: Goldens) -> None:
