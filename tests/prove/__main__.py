@@ -7,6 +7,7 @@ paths, or that certified another database, does not.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import shutil
@@ -23,7 +24,7 @@ from tests.bench.machine import facts
 from tests.postgres import PostgresUnavailableError
 from tests.postgres_programs import find_programs
 from tests.prove import published
-from tests.prove.plugin import LANES, begun_directory
+from tests.prove.plugin import STAGES, begun_directory
 from tests.prove.published import ROOT
 
 _JSON: Final = ROOT / "var" / "prove.json"
@@ -101,21 +102,19 @@ def _command(given: argparse.Namespace, seed: int) -> str:
 
 
 def _run(given: argparse.Namespace, seed: int) -> dict[str, int]:
-    """Runs the lanes, two of them at a time, and tells the exit status of each."""
+    """Runs one stage after the other, its lanes at once, and tells the exit status of each."""
     took: dict[str, float] = json.loads(published.SECONDS.read_text())
     if _JSON.exists():
         took |= json.loads(_JSON.read_text()).get("modules", {})
-    for lane in LANES:
+    for lane in itertools.chain(*STAGES):
         # How long modules took, and nothing that could pass for this run's.
         _json_of(lane).write_text(json.dumps({"running": "", "suites": [], "modules": took}))
     begun = begun_directory(_JSON)
     shutil.rmtree(begun, ignore_errors=True)
     begun.mkdir()
     statuses: dict[str, int] = {}
-    for together in (LANES[:2], LANES[2:]):
-        started = {
-            lane: subprocess.Popen(_pytest(given, seed, lane), cwd=ROOT) for lane in together
-        }
+    for stage in STAGES:
+        started = {lane: subprocess.Popen(_pytest(given, seed, lane), cwd=ROOT) for lane in stage}
         statuses |= {lane: process.wait() for lane, process in started.items()}
     return statuses
 
@@ -126,7 +125,7 @@ def _json_of(lane: str) -> Path:
 
 def _pytest(given: argparse.Namespace, seed: int, lane: str) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-m", "", "-q", "--no-header", "--color=auto"]
-    # pytest's cache is one for both lanes.
+    # pytest's cache is one for all lanes.
     command += ["-o", "console_output_style=classic", "-p", "no:cacheprovider"]
     command += ["--prove-json", str(_json_of(lane)), "--lane", lane]
     command += ["--size", given.size, "--seed", str(seed), f"--hypothesis-seed={seed}"]

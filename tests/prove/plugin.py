@@ -16,15 +16,15 @@ import pytest
 from tests.prove.guarantees import named_tests
 from tests.prove.proof import PROPERTY, Line, Proof, Size
 
-#: Two runs share the two cores; then comes what measures time, memory or goodput.
-LANES: Final = ("first", "second", "alone")
-_ALONE: Final = frozenset(
-    {
-        "tests/prove/network/test_failover.py",
-        "tests/prove/stress/test_overload.py",
-        "tests/prove/stress/test_soak.py",
-    }
-)
+#: What runs together: two lanes share the two cores; then a long wait and a look at memory; at last
+#: what measures goodput has the machine to itself.
+STAGES: Final = (("first", "second"), ("third", "fourth"), ("alone",))
+_STAGE_OF: Final = {
+    "tests/prove/network/test_failover.py": 1,
+    "tests/prove/stress/test_soak.py": 1,
+    "tests/prove/stress/test_overload.py": 2,
+}
+_LANES: Final = {lane: stage for stage, lanes in enumerate(STAGES) for lane in lanes}
 #: Of a module that was never run here.
 _SECONDS_EXPECTED: Final = 10.0
 _DEFAULT_SEED: Final = 20260301
@@ -52,8 +52,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--lane",
-        choices=LANES,
-        help="run the modules no other lane has begun, or those that must have the machine alone",
+        choices=_LANES,
+        help="run those modules of its stage that no other lane has begun",
     )
     group.addoption(
         "--prove-json",
@@ -110,8 +110,9 @@ class _Run:
         ]
         lane = self._config.getoption("--lane")
         if lane is not None:
-            alone = lane == LANES[-1]
-            chosen = [item for item in chosen if (_module(item.nodeid) in _ALONE) == alone]
+            chosen = [
+                item for item in chosen if _STAGE_OF.get(_module(item.nodeid), 0) == _LANES[lane]
+            ]
             chosen.sort(key=lambda item: _longest_first(_module(item.nodeid), self._took))
         kept = set(chosen)
         self._config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -209,7 +210,8 @@ class _Run:
         known = [self._took[module] for module in left if module in self._took]
         about = "" if not left else f"   {len(left)} left"
         if known:
-            expected = sum(known) / (2 if self._config.getoption("--lane") in LANES[:2] else 1)
+            lane = self._config.getoption("--lane")
+            expected = sum(known) / (1 if lane is None else len(STAGES[_LANES[lane]]))
             about += f", {'about' if len(known) == len(left) else 'over'} {_clock(expected)}"
         red = gravest == "failed"
         place = self._modules.index(self._running) + 1

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.prove.plugin import _ALONE, begin, begun_directory
+from tests.prove.plugin import _STAGE_OF, STAGES, begin, begun_directory
 from tests.prove.published import ROOT
 
 _CURRENCY = "tests/domain/test_currency.py"
@@ -31,11 +31,14 @@ def test_a_lane_runs_what_no_other_has_begun(tmp_path: Path) -> None:
     assert "domain/test_currency.py" not in _run(tmp_path, "second", _CURRENCY, _AMOUNTS)
 
 
-def test_what_measures_runs_alone(tmp_path: Path) -> None:
+def test_each_stage_runs_what_is_its_own(tmp_path: Path) -> None:
     begun_directory(tmp_path / "prove.json").mkdir()
-    collected = _run(tmp_path, "alone", "--collect-only", _CURRENCY, *_ALONE)
-    assert {line.partition("::")[0] for line in collected.splitlines() if "::" in line} == _ALONE
-    assert "no tests collected" in _run(tmp_path, "first", "--collect-only", *_ALONE)
+    for stage, lanes in enumerate(STAGES):
+        collected = _run(tmp_path, lanes[0], "--collect-only", _CURRENCY, *_STAGE_OF)
+        modules = {line.partition("::")[0] for line in collected.splitlines() if "::" in line}
+        assert modules == {
+            each for each in (_CURRENCY, *_STAGE_OF) if _STAGE_OF.get(each, 0) == stage
+        }
 
 
 def test_a_module_that_cannot_be_read_breaks_the_lane_off(tmp_path: Path) -> None:
