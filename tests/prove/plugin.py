@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -125,20 +125,18 @@ class _Run:
             return None
         if session.testsfailed:
             raise session.Interrupted(f"{session.testsfailed} errors during collection")
-        for item, following in pairwise(chain(self._begun(session.items), (None,))):
-            assert item is not None
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            if session.shouldfail:
-                raise session.Failed(session.shouldfail)
-            if session.shouldstop:
-                raise session.Interrupted(session.shouldstop)
+        for module, tests in groupby(session.items, key=lambda item: _module(item.nodeid)):
+            if not begin(begun_directory(self._path), module):
+                continue
+            # Which module follows is open until this one has ended; whatever it is, what belongs to
+            # the session stays for it, and all else ends here.
+            for item, following in pairwise([*tests, session]):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if session.shouldfail:
+                    raise session.Failed(session.shouldfail)
+                if session.shouldstop:
+                    raise session.Interrupted(session.shouldstop)
         return True
-
-    def _begun(self, items: list[pytest.Item]) -> Iterator[pytest.Item]:
-        """The tests of one module after the other, of each that this lane is the first to begin."""
-        for module, tests in groupby(items, key=lambda item: _module(item.nodeid)):
-            if begin(begun_directory(self._path), module):
-                yield from tests
 
     # No dots: a module's line is its progress.
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:

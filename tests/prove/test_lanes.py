@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,22 @@ def test_a_lane_runs_what_no_other_has_begun(tmp_path: Path) -> None:
     assert "domain/test_currency.py" not in _run(tmp_path, "second", _CURRENCY, _AMOUNTS)
 
 
+def test_a_lane_begins_nothing_before_its_time(tmp_path: Path) -> None:
+    """While a module runs, the other lane can have the next."""
+    begun = begun_directory(tmp_path / "prove.json")
+    begun.mkdir()
+    (tmp_path / "looks.py").write_text(
+        "import pathlib\n"
+        "def pytest_runtest_logstart(nodeid, location):\n"
+        f"    begun = [*pathlib.Path({str(begun)!r}).iterdir()]\n"
+        "    print(nodeid.partition('::')[0], len(begun), end=';')\n"
+    )
+    told = _run(tmp_path, "first", "-p", "looks", _CURRENCY, _AMOUNTS)
+    assert f"{_AMOUNTS} 1;" in told
+    assert f"{_AMOUNTS} 2;" not in told
+    assert f"{_CURRENCY} 2;" in told
+
+
 def test_each_stage_runs_what_is_its_own(tmp_path: Path) -> None:
     begun_directory(tmp_path / "prove.json").mkdir()
     for stage, lanes in enumerate(STAGES):
@@ -54,4 +71,12 @@ def _run(directory: Path, lane: str, *arguments: str) -> str:
     """What one lane tells of its run."""
     command = [sys.executable, "-m", "pytest", "-m", "", "-q", "-p", "no:cacheprovider"]
     command += ["--lane", lane, "--prove-json", str(directory / "prove.json"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    run = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(directory)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return run.stdout

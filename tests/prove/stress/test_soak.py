@@ -26,12 +26,13 @@ from tests.prove.proof import Proof, engine_of
 _SECONDS_SETTING = "SOAK_SECONDS"
 _SAMPLE_SECONDS = 1.0
 #: Until then a server that was just started fills its caches; the second half counts.
-_PUSH_SECONDS = 44
+_PUSH_SECONDS = 60
 #: Of one that leaks.
 _LEAK_SECONDS = 24
 _DESCRIPTORS_MAX = 20
-#: Whoever keeps each command grows by 110 MiB.
-_MEBIBYTES_PER_100_000_MAX = 40
+#: Whoever keeps each command grows by 105 MiB. A minute of a busy machine sees 15,000 requests, at
+#: whose end a mebibyte that was taken late looks like ten.
+_MEBIBYTES_PER_100_000_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
