@@ -162,10 +162,10 @@ def survivors(changes: Sequence[ChangeT]) -> list[ChangeT]:
 def _survivors(changes: Sequence[ChangeT]) -> list[ChangeT]:
     """What one worker finds."""
     paths = dict.fromkeys(change.path for change in changes)
-    work = [
-        *({"path": path, "source": (ROOT / path).read_text()} for path in paths),
-        *({"path": change.path, "source": change.source()} for change in changes),
-    ]
+    # Unchanged at the beginning and at the end: in between, whatever went wrong would kill too.
+    unchanged = [{"path": path, "source": (ROOT / path).read_text()} for path in paths]
+    changed = [{"path": change.path, "source": change.source()} for change in changes]
+    work = [*unchanged, *changed, *unchanged]
     done = subprocess.run(
         [sys.executable, "-m", "tests.prove.mutants", "--worker"],
         input="\n".join(map(json.dumps, work)),
@@ -182,9 +182,10 @@ def _survivors(changes: Sequence[ChangeT]) -> list[ChangeT]:
     passed = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode != 0 or len(passed) != len(work):
         raise RuntimeError(f"the worker broke: {done.stderr[-2000:]}")
-    if not all(passed[: len(paths)]):
+    count = len(paths)
+    if not all(passed[:count] + passed[-count:]):
         raise RuntimeError("the tests are red without any mutant")
-    return [change for change, green in zip(changes, passed[len(paths) :], strict=True) if green]
+    return [change for change, green in zip(changes, passed[count:-count], strict=True) if green]
 
 
 # The worker
