@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 from giftcard import v1
-from sqlalchemy.engine import make_url
 
 from tests.fault_proxy import FaultProxy
 from tests.faults import client as c
 from tests.faults.checks import check_books
 from tests.faults.client import Client, Said, connected
 from tests.grpc_server import GrpcServer
-from tests.postgres import PostgresServer
+from tests.postgres import server_of, through
 from tests.prove.proof import Proof
 
 _DEADLINE_SECONDS = 2.0
@@ -25,13 +24,13 @@ _DELAYS_SECONDS = (0.002, 0.02, 0.2, 1.0, 10.0)
 
 @pytest.mark.slow
 async def test_an_answer_or_a_refusal_in_time(
-    proof: Proof, faults_postgres: PostgresServer, postgresql_url: str, tmp_path: Path
+    proof: Proof, postgresql_url: str, tmp_path: Path
 ) -> None:
     each = proof.cases(push=3, release=50)
     heard: list[tuple[float, Said]] = []
     with (
-        FaultProxy(str(faults_postgres.directory / ".s.PGSQL.5432")) as proxy,
-        GrpcServer(_through(proxy, postgresql_url), tmp_path) as server,
+        FaultProxy(server_of(postgresql_url)) as proxy,
+        GrpcServer(through(proxy, postgresql_url), tmp_path) as server,
     ):
         server.start()
         async with connected(server.address, channels=8) as client:
@@ -79,10 +78,3 @@ async def _ask(
         return request, time.monotonic() - began, said
 
     return await asyncio.gather(*(one(card) for card in cards for _ in range(each)))
-
-
-def _through(proxy: FaultProxy, url: str) -> str:
-    """The database's URL by way of the proxy."""
-    host, _, port = proxy.address.rpartition(":")
-    plain = make_url(url).set(host=host, port=int(port), query={})
-    return plain.render_as_string(hide_password=False)
