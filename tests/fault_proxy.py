@@ -157,10 +157,10 @@ class FaultProxy:
     async def _close(self) -> None:
         self._server.close()
         await self._end_all(reset=False)
-        await self._set_passable(("questions", "answers"), True)
-        for link in self._links:
-            link.passable.set()
-        pumps = [pump for link in list(self._links) for pump in link.pumps]
+        # Also those of a connection that came this moment, or whose other half is over.
+        pumps = asyncio.all_tasks() - {asyncio.current_task()}
+        for pump in pumps:
+            pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
