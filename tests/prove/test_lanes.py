@@ -1,7 +1,8 @@
-"""Every suite runs once, the longest first, and what measures runs alone."""
+"""Every suite runs once, the longest first, and each in its stage."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,14 @@ def test_a_lane_runs_what_no_other_has_begun(tmp_path: Path) -> None:
     assert "domain/test_currency.py" in first
     assert "compat/test_amounts.py" not in first
     assert "domain/test_currency.py" not in _run(tmp_path, "second", _CURRENCY, _AMOUNTS)
+
+
+def test_the_longest_of_the_last_time_is_first(tmp_path: Path) -> None:
+    for longest, other in ((_CURRENCY, _AMOUNTS), (_AMOUNTS, _CURRENCY)):
+        took = {longest: 90.0, other: 4.0}
+        (tmp_path / "prove.json").write_text(json.dumps({"modules": took}))
+        collected = _run(tmp_path, "first", "--collect-only", _CURRENCY, _AMOUNTS)
+        assert collected.index(longest) < collected.index(other)
 
 
 def test_a_lane_begins_nothing_before_its_time(tmp_path: Path) -> None:

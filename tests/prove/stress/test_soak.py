@@ -30,8 +30,8 @@ _PUSH_SECONDS = 60
 #: Of one that leaks.
 _LEAK_SECONDS = 24
 _DESCRIPTORS_MAX = 20
-#: Whoever keeps each command grows by 105 MiB. A minute of a busy machine sees 15,000 requests, at
-#: whose end a mebibyte that was taken late looks like ten.
+#: Whoever keeps each command grows by 105 MiB. Half a minute of a busy machine is 12,000 requests,
+#: and four mebibytes that a cache took late look like 33.
 _MEBIBYTES_PER_100_000_MAX = 60
 
 
